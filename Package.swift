@@ -1,0 +1,106 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The layers, lowest first: a target imports only from layers above its own in this file (Tests/LayoutTests asserts it).
+
+let swiftSettings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+/// CLI and shim start for every container: fully static, no dynamic loader, no ICU. The two libraries are what
+/// FoundationEssentials needs and names only to objects that were compiled for a static standard library.
+let staticExecutable: [LinkerSetting] = [
+  .unsafeFlags(["-static-executable"]),
+  .linkedLibrary("_FoundationCShims"),
+  .linkedLibrary("_FoundationCollections"),
+]
+
+let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let nio: [Target.Dependency] = [
+  .product(name: "NIOCore", package: "swift-nio"),
+  .product(name: "NIOPosix", package: "swift-nio"),
+]
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+
+func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+}
+
+func service(
+  _ name: String, _ folder: String, _ dependencies: [Target.Dependency], linkerSettings: [LinkerSetting] = []
+) -> Target {
+  .executableTarget(
+    name: name, dependencies: dependencies, path: "Services/\(folder)", swiftSettings: swiftSettings,
+    linkerSettings: linkerSettings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+  .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: swiftSettings)
+}
+
+let layer0: [Target] = [
+  .target(name: "CLinux"),
+  .systemLibrary(name: "CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
+  .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+  .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
+  library("Faults"),
+  library("Linux", ["CLinux", "Faults", system]),
+  library("OCI", ["Faults"]),
+]
+
+let layer1: [Target] = [
+  library("JSONRPC", ["Faults", "Linux", system]),
+  library("Protocol", ["Faults", "JSONRPC", "OCI"]),
+  library("Cgroups", ["CLinux", "Linux", "Faults", "OCI", system]),
+  library("Seccomp", ["CSeccomp", "Faults", "OCI"]),
+  library("Archive", ["CArchive", "CISAL", "CLinux", "Linux", "Faults", "OCI", crypto, system]),
+]
+
+let layer2: [Target] = [
+  library("RPCService", ["JSONRPC", "Protocol", "Linux", "Faults", log, lifecycle, system] + nio),
+  library("ContentStore", ["Linux", "OCI", "Faults", crypto, system]),
+  library("Images", ["ContentStore", "Archive", "Linux", "OCI", "Protocol", "Faults", crypto, grdb, log, system]),
+  library("Snapshots", ["Archive", "Linux", "OCI", "Protocol", "Faults", grdb, log, system]),
+  library("Runtime", ["CLinux", "Linux", "Cgroups", "OCI", "Faults", system]),
+  library("Tasks", ["Linux", "Cgroups", "Seccomp", "OCI", "JSONRPC", "Protocol", "Faults", log, system]),
+  library("Engine", ["Linux", "OCI", "Protocol", "Faults", crypto, grdb, log, system]),
+]
+
+let services: [Target] = [
+  service("gantryd", "Gateway", ["Engine", "RPCService", argumentParser]),
+  service("gantry-imaged", "Image", ["Images", "RPCService", argumentParser]),
+  service("gantry-snapshotd", "Snapshot", ["Snapshots", "RPCService", argumentParser]),
+  service("gantry-taskd", "Task", ["Tasks", "RPCService", argumentParser]),
+  service(
+    "gantry-shim", "Shim", ["Runtime", "Cgroups", "JSONRPC", "Protocol", "Linux", "OCI", "Faults", system],
+    linkerSettings: staticExecutable),
+]
+
+let layer3: [Target] = [
+  library("CLI", ["JSONRPC", "Protocol", "Linux", "OCI", "Faults", argumentParser, system]),
+  .executableTarget(
+    name: "gantry", dependencies: ["CLI"], path: "Sources/gantry", swiftSettings: swiftSettings,
+    linkerSettings: staticExecutable),
+  .executableTarget(name: "protogen", path: "Sources/protogen", swiftSettings: swiftSettings),
+]
+
+let allTests: [Target] = []
+
+let package = Package(
+  name: "gantry",
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+  ],
+  targets: layer0 + layer1 + layer2 + services + layer3 + allTests
+)
