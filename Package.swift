@@ -8,12 +8,13 @@ let swiftSettings: [SwiftSetting] = [
   .enableUpcomingFeature("InternalImportsByDefault"),
 ]
 
-/// CLI and shim start for every container: fully static, no dynamic loader, no ICU. The two libraries are what
+/// CLI and shim start for every container: fully static, no dynamic loader, no ICU. The libraries are what
 /// FoundationEssentials needs and names only to objects that were compiled for a static standard library.
 let staticExecutable: [LinkerSetting] = [
   .unsafeFlags(["-static-executable"]),
   .linkedLibrary("_FoundationCShims"),
   .linkedLibrary("_FoundationCollections"),
+  .linkedLibrary("swiftSynchronization"),
 ]
 
 let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
