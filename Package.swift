@@ -88,9 +88,17 @@ let layer3: [Target] = [
     name: "gantry", dependencies: ["CLI"], path: "Sources/gantry", swiftSettings: swiftSettings,
     linkerSettings: staticExecutable),
   .executableTarget(name: "protogen", path: "Sources/protogen", swiftSettings: swiftSettings),
+  .target(
+    name: "TestSupport", dependencies: [.product(name: "Subprocess", package: "swift-subprocess"), system],
+    path: "Tests/TestSupport", swiftSettings: swiftSettings),
 ]
 
-let allTests: [Target] = []
+let testSupport: Target.Dependency = "TestSupport"
+
+let allTests: [Target] = [
+  tests("LayoutTests", []),
+  tests("IntegrationTests", [testSupport]),
+]
 
 let package = Package(
   name: "gantry",
@@ -102,6 +110,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
   ],
   targets: layer0 + layer1 + layer2 + services + layer3 + allTests
 )
