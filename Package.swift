@@ -68,7 +68,8 @@ let layer2: [Target] = [
   library("Images", ["ContentStore", "Archive", "Linux", "OCI", "Protocol", "Faults", crypto, grdb, log, system]),
   library("Snapshots", ["Archive", "Linux", "OCI", "Protocol", "Faults", grdb, log, system]),
   library("Runtime", ["CLinux", "Linux", "Cgroups", "OCI", "Faults", system]),
-  library("Tasks", ["Linux", "Cgroups", "Seccomp", "OCI", "JSONRPC", "Protocol", "Faults", log, system]),
+  library("ShimCore", ["Runtime", "CLinux", "Cgroups", "JSONRPC", "Protocol", "Linux", "OCI", "Faults", system]),
+  library("Tasks", ["ShimCore", "CLinux", "Linux", "Cgroups", "Seccomp", "OCI", "JSONRPC", "Protocol", "Faults", log, system]),
   library("Engine", ["Linux", "OCI", "Protocol", "Faults", crypto, grdb, log, system]),
 ]
 
@@ -78,7 +79,7 @@ let services: [Target] = [
   service("gantry-snapshotd", "Snapshot", ["Snapshots", "RPCService", argumentParser]),
   service("gantry-taskd", "Task", ["Tasks", "RPCService", argumentParser]),
   service(
-    "gantry-shim", "Shim", ["Runtime", "Cgroups", "JSONRPC", "Protocol", "Linux", "OCI", "Faults", system],
+    "gantry-shim", "Shim", ["ShimCore"],
     linkerSettings: staticExecutable),
 ]
 
