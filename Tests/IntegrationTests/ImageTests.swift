@@ -83,6 +83,7 @@ extension IntegrationTests {
     }
 
     @Test func aBrokenArchiveIsOneClearErrorAndChangesNothing() async throws {
+      let engine = try await TestEngine.start()
       let before = try await engine.gantry("images", "-aq").stdout
       let archive = try await TestImage.busybox()
       let bad = engine.folder.appending(engine.name("bad"))
@@ -95,6 +96,8 @@ extension IntegrationTests {
         #expect(output.stderr.split(separator: "\n").count == 1, "\(damage): \(output)")
       }
       #expect(try await engine.gantry("images", "-aq").stdout == before)
+      #expect(try await Command.shell("find \(engine.root)/image/ingest -type f").stdout.isEmpty)
+      try await engine.stop()
     }
 
     @Test func skopeoReadsTheContentFolderAndPodmanRunsWhatItCopied() async throws {
