@@ -91,13 +91,16 @@ let layer3: [Target] = [
   .executableTarget(name: "protogen", path: "Sources/protogen", swiftSettings: swiftSettings),
   .target(
     name: "TestSupport", dependencies: [.product(name: "Subprocess", package: "swift-subprocess"), system],
-    path: "Tests/TestSupport", exclude: ["census"], swiftSettings: swiftSettings),
+    path: "Tests/TestSupport", exclude: ["census", "make-archive"], swiftSettings: swiftSettings),
 ]
 
 let testSupport: Target.Dependency = "TestSupport"
 
 let allTests: [Target] = [
   tests("LayoutTests", []),
+  .testTarget(
+    name: "SecurityTests", dependencies: [testSupport, system], exclude: ["Fixtures"], swiftSettings: swiftSettings),
+  tests("FaultTests", [testSupport]),
   .testTarget(
     name: "IntegrationTests", dependencies: [testSupport], exclude: ["cgroup2", "cgroup2-checks"],
     swiftSettings: swiftSettings),
