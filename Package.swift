@@ -100,7 +100,7 @@ let allTests: [Target] = [
   tests("LayoutTests", []),
   .testTarget(
     name: "SecurityTests", dependencies: [testSupport, system], exclude: ["Fixtures"], swiftSettings: swiftSettings),
-  tests("FaultTests", [testSupport]),
+  tests("FaultTests", [testSupport, system]),
   .testTarget(
     name: "IntegrationTests", dependencies: [testSupport], exclude: ["cgroup2", "cgroup2-checks"],
     swiftSettings: swiftSettings),

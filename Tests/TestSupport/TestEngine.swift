@@ -23,23 +23,28 @@ public final class TestEngine: Sendable {
   /// Holds everything of this engine: `r` is its root, `s` its state (short, because socket paths are bounded).
   public let folder: FilePath
   /// Where images, layers and containers are kept.
-  public var root: FilePath { folder.appending("r") }
+  public let root: FilePath
   /// Where sockets and running containers are kept.
   public var state: FilePath { folder.appending("s") }
   /// Variables that make `gantry` speak to this engine.
   public var environment: [String: String] { ["GANTRY_ROOT": root.string, "GANTRY_STATE": state.string] }
 
-  init(folder: FilePath) { self.folder = folder }
+  init(folder: FilePath, root: FilePath?) {
+    self.folder = folder
+    self.root = root ?? folder.appending("r")
+  }
 
   /// Starts an engine with an empty root.
   ///
-  /// - Parameter image: load `gantry/busybox` (also named `busybox`) into it.
-  public static func start(image: Bool = true) async throws -> TestEngine {
+  /// - Parameters:
+  ///   - image: load `gantry/busybox` (also named `busybox`) into it.
+  ///   - root: its root, when not in the engine's own folder.
+  public static func start(image: Bool = true, root: FilePath? = nil) async throws -> TestEngine {
     try #require(
       access(binaries.appending("gantry").string, X_OK) == 0, "no executables in \(binaries): run deploy/lib/build first")
     var template = Array("/tmp/g-XXXXXX".utf8CString)
     let made = try #require(mkdtemp(&template).map { String(cString: $0) }, "mkdtemp: \(errno)")
-    let engine = TestEngine(folder: FilePath(made))
+    let engine = TestEngine(folder: FilePath(made), root: root)
     try await engine.gantry("system", "start", seconds: 120)
     if image { try await engine.gantry("load", "-q", "-i", TestImage.busybox().string, seconds: 120) }
     return engine
