@@ -1,0 +1,130 @@
+internal import CLinux
+public import SystemPackage
+
+/// Attributes of one mount (not of its file system), as mount_setattr(2) takes them.
+public struct MountAttributes: OptionSet, Sendable {
+  /// The kernel's `MOUNT_ATTR_*` bits.
+  public let rawValue: UInt64
+  /// Takes the kernel's bits.
+  public init(rawValue: UInt64) { self.rawValue = rawValue }
+
+  /// No write through this mount.
+  public static let readOnly = MountAttributes(rawValue: UInt64(CL_MOUNT_ATTR_RDONLY))
+  /// Set-user-id bits and file capabilities do nothing.
+  public static let noSetUserID = MountAttributes(rawValue: UInt64(CL_MOUNT_ATTR_NOSUID))
+  /// Device files cannot be opened.
+  public static let noDevices = MountAttributes(rawValue: UInt64(CL_MOUNT_ATTR_NODEV))
+  /// Nothing can be executed.
+  public static let noExecute = MountAttributes(rawValue: UInt64(CL_MOUNT_ATTR_NOEXEC))
+  /// Access times are not kept.
+  public static let noAccessTime = MountAttributes(rawValue: UInt64(CL_MOUNT_ATTR_NOATIME))
+  /// Access times are kept at every access.
+  public static let strictAccessTime = MountAttributes(rawValue: UInt64(CL_MOUNT_ATTR_STRICTATIME))
+  /// Access times of folders are not kept.
+  public static let noDirectoryAccessTime = MountAttributes(rawValue: UInt64(CL_MOUNT_ATTR_NODIRATIME))
+  /// Symbolic links are not followed (kernel 5.10).
+  public static let noSymlinkFollow = MountAttributes(rawValue: UInt64(CL_MOUNT_ATTR_NOSYMFOLLOW))
+  /// The field that holds the three access time modes; clear it to set one.
+  public static let accessTimeField = MountAttributes(rawValue: UInt64(CL_MOUNT_ATTR_ATIME))
+}
+
+/// How mounts and unmounts travel between copies of a mount.
+public enum MountPropagation: UInt64, Sendable {
+  /// Neither way.
+  case `private` = 0x40000
+  /// Into this copy only.
+  case slave = 0x80000
+  /// Both ways.
+  case shared = 0x100000
+  /// Neither way, and it cannot be bound.
+  case unbindable = 0x20000
+}
+
+/// The mount system calls. Mounts are made detached (a descriptor) and then moved to their place.
+public enum Mounts {
+  /// A new file system of `type` with its parameters in order (`nil` value: a flag), as a detached mount.
+  ///
+  /// Values longer than 255 bytes do not fit one fsconfig(2) call: `EINVAL`.
+  public static func make(
+    _ type: String, source: String? = nil, parameters: [(key: String, value: String?)] = [],
+    attributes: MountAttributes = []
+  ) throws(Errno) -> OwnedDescriptor {
+    let context = OwnedDescriptor(try check(cl_fsopen(type, UInt32(CL_FSOPEN_CLOEXEC))))
+    if let source {
+      try check(cl_fsconfig(context.rawValue, UInt32(CL_FSCONFIG_SET_STRING), "source", source, 0))
+    }
+    for parameter in parameters {
+      if let value = parameter.value {
+        try check(cl_fsconfig(context.rawValue, UInt32(CL_FSCONFIG_SET_STRING), parameter.key, value, 0))
+      } else {
+        try check(cl_fsconfig(context.rawValue, UInt32(CL_FSCONFIG_SET_FLAG), parameter.key, nil, 0))
+      }
+    }
+    try check(cl_fsconfig(context.rawValue, UInt32(CL_FSCONFIG_CMD_CREATE), nil, nil, 0))
+    return OwnedDescriptor(
+      try check(cl_fsmount(context.rawValue, UInt32(CL_FSMOUNT_CLOEXEC), UInt32(attributes.rawValue))))
+  }
+
+  /// A detached copy of the mount at `path` (what a bind mount is), with what is mounted below it when `recursive`.
+  ///
+  /// - Parameters:
+  ///   - folder: where `path` starts; with an empty `path` the file or folder that `folder` itself is.
+  public static func clone(at folder: Int32? = nil, _ path: String, recursive: Bool = false) throws(Errno)
+    -> OwnedDescriptor
+  {
+    let flags =
+      UInt32(CL_OPEN_TREE_CLONE) | UInt32(CL_OPEN_TREE_CLOEXEC)
+      | (path.isEmpty ? UInt32(CL_AT_EMPTY_PATH) : 0) | (recursive ? UInt32(CL_AT_RECURSIVE) : 0)
+    return OwnedDescriptor(try check(cl_open_tree(folder ?? Int32(CL_AT_FDCWD), path, flags)))
+  }
+
+  /// Attaches the detached `mount` on the file or folder that `target` is open on: no path is resolved.
+  public static func attach(_ mount: Int32, on target: Int32) throws(Errno) {
+    try check(
+      cl_move_mount(
+        mount, "", target, "", UInt32(CL_MOVE_MOUNT_F_EMPTY_PATH) | UInt32(CL_MOVE_MOUNT_T_EMPTY_PATH)))
+  }
+
+  /// Attaches the detached `mount` on `path`, seen from `folder`; symbolic links as last component are not followed.
+  public static func attach(_ mount: Int32, at folder: Int32? = nil, _ path: String) throws(Errno) {
+    try check(
+      cl_move_mount(mount, "", folder ?? Int32(CL_AT_FDCWD), path, UInt32(CL_MOVE_MOUNT_F_EMPTY_PATH)))
+  }
+
+  /// Changes attributes and propagation of the mount that `descriptor` is on.
+  ///
+  /// - Parameters:
+  ///   - userNamespace: a user namespace's descriptor, whose maps the mount takes (an idmapped mount).
+  public static func change(
+    _ descriptor: Int32, set: MountAttributes = [], clear: MountAttributes = [], propagation: MountPropagation? = nil,
+    userNamespace: Int32? = nil, recursive: Bool = false
+  ) throws(Errno) {
+    let idmap = userNamespace == nil ? 0 : UInt64(CL_MOUNT_ATTR_IDMAP)
+    try check(
+      cl_mount_setattr(
+        descriptor, "", UInt32(CL_AT_EMPTY_PATH) | (recursive ? UInt32(CL_AT_RECURSIVE) : 0),
+        set.rawValue | idmap, clear.rawValue, propagation?.rawValue ?? 0, UInt64(userNamespace ?? 0)))
+  }
+
+  /// mount(2), for what the new interface cannot do on older kernels.
+  public static func mount(
+    source: String?, target: String, type: String?, flags: UInt = 0, data: String? = nil
+  ) throws(Errno) {
+    try check(cl_mount(source, target, type, flags, data))
+  }
+
+  /// Changes the propagation of every mount of the caller's mount namespace.
+  public static func setPropagation(ofAll propagation: MountPropagation) throws(Errno) {
+    try check(cl_mount(nil, "/", nil, UInt(CL_MS_REC) | UInt(propagation.rawValue), nil))
+  }
+
+  /// Takes the mount at `target` out of sight at once; it ends when nothing uses it.
+  public static func detach(_ target: String) throws(Errno) {
+    try check(cl_umount(target, Int32(CL_MNT_DETACH)))
+  }
+
+  /// pivot_root(2).
+  public static func pivotRoot(_ newRoot: String, putOld: String) throws(Errno) {
+    try check(cl_pivot_root(newRoot, putOld))
+  }
+}
