@@ -80,7 +80,7 @@ public final class LogEncoder {
   ) -> UnsafePointer<UInt8> {
     let room = min(end - cursor, Self.longestPiece - pendingCount)
     if let newline = memchr(cursor, 10, room) {
-      let length = newline - UnsafeRawPointer(cursor)
+      let length = UnsafeRawPointer(newline) - UnsafeRawPointer(cursor)
       keep(cursor, length)
       out.reserveEntry()
       out.append(Self.prefix)

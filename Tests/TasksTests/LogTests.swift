@@ -160,16 +160,16 @@ func encode(_ chunks: [[UInt8]], finish: Bool = true, stream: String = "stdout")
       removeFolder(folder)
     }
     let log = RotatingLog(path: "\(folder)/log", maxSize: 0, maxFiles: 3)
-    let line = String(repeating: "x", count: 999) + "\n"
+    let line = String(repeating: "x", count: 1023) + "\n"
     for _ in 0..<4 { write(line + line + line, log) }
     #expect(log.dropped.entries == 4)
-    #expect(contents("log")?.utf8.count == 8000)
+    #expect(contents("log")?.utf8.count == 8192)
     try #require(truncate("\(folder)/log", 0) == 0)
     write(line, log)
     let lines = try #require(contents("log")).split(separator: "\n")
     #expect(lines.count == 2)
     let notice = try JSONDecoder().decode(Entry.self, from: Data(lines[0].utf8))
-    #expect(notice.log == "gantry: 4 log entries (4000 bytes) were dropped: No space left on device\n")
+    #expect(notice.log == "gantry: 4 log entries (4096 bytes) were dropped: No space left on device\n")
     #expect(notice.stream == "stderr")
     #expect(log.dropped.entries == 0)
   }

@@ -1,0 +1,231 @@
+internal import Glibc
+
+/// Standard input, output and error of one process (init or exec): from its pipes or terminal to the log and every
+/// attached client, and from the clients back.
+///
+/// Reading stops while it is held (a client was promised the output from its first byte) and while the primary client is
+/// congested; nothing else holds the process up. After the process's end (`processExited`) what it wrote is read to the
+/// last byte: children that still have its output open are not waited for.
+final class ProcessStdio {
+  /// One output: stream 1 is stdout or the terminal, 2 is stderr.
+  private struct Output {
+    let stream: UInt8
+    let fd: Int32
+    var open = true
+    var watched = false
+  }
+
+  let terminal: Bool
+  private unowned let loop: EventLoop
+  private let scratch: ScratchBuffer
+  private let log: ContainerLog?
+  private var outputs: [Output] = []
+  private let input: ProcessInput?
+  private var clients: [StreamClient] = []
+  private var held: Bool
+  private var exited = false
+  private var pacer = ReadPacer()
+
+  /// All output has been read, logged and handed to clients (which may still be taking it).
+  var onFinished: () -> Void = {}
+
+  /// Takes over the descriptors of the shim's side. On a terminal `stdout` is the master and `stdin` a duplicate of it.
+  init(
+    stdin: Int32?, stdout: Int32?, stderr: Int32?, terminal: Bool, log: ContainerLog?, held: Bool,
+    loop: EventLoop, scratch: ScratchBuffer
+  ) {
+    self.terminal = terminal
+    self.loop = loop
+    self.scratch = scratch
+    self.log = log
+    self.held = held
+    for fd in [stdin, stdout, stderr].compactMap({ $0 }) { Self.makeNonBlocking(fd) }
+    input = stdin.map { ProcessInput(fd: $0, terminal: terminal, loop: loop) }
+    if let stdout { outputs.append(Output(stream: 1, fd: stdout)) }
+    if let stderr { outputs.append(Output(stream: 2, fd: stderr)) }
+    input?.onRoom = { [unowned self] in for client in clients { client.setInputWanted(true) } }
+  }
+
+  /// Whether every output has ended.
+  var isFinished: Bool { !outputs.contains { $0.open } }
+  /// Whether a client is still attached.
+  var hasClients: Bool { !clients.isEmpty }
+
+  /// Begins to read, unless held. Call once.
+  func begin() { updateReading() }
+
+  /// Reads on although the client that was promised has not come.
+  func releaseHold() {
+    guard held else { return }
+    held = false
+    updateReading()
+  }
+
+  /// Attaches the connected socket `fd`; the first client ends a hold.
+  func attach(fd: Int32, selection: StreamSelection, primary: Bool) {
+    Self.makeNonBlocking(fd)
+    let client = StreamClient(fd: fd, selection: selection, primary: primary, raw: terminal, loop: loop)
+    client.onInput = { [unowned self] client, bytes in
+      guard let input else { return }
+      input.write(bytes)
+      if input.isFull { for client in clients { client.setInputWanted(false) } }
+    }
+    client.onInputEnd = { [unowned self] _ in input?.finish() }
+    client.onDrained = { [unowned self] _ in updateReading() }
+    client.onClosed = { [unowned self] client in
+      clients.removeAll { $0 === client }
+      updateReading()
+      onClientGone()
+    }
+    clients.append(client)
+    client.begin()
+    if input?.isFull ?? false { client.setInputWanted(false) }
+    if isFinished { client.end() }
+    releaseHold()
+  }
+
+  /// A client's connection has ended.
+  var onClientGone: () -> Void = {}
+
+  /// Ends the process's input as if the client had closed its half.
+  func closeInput() { input?.finish() }
+
+  /// Sets the terminal's size in characters; false when there is no terminal.
+  func resize(width: UInt16, height: UInt16) -> Bool {
+    guard terminal, let output = outputs.first, output.open else { return false }
+    var size = winsize(ws_row: height, ws_col: width, ws_xpixel: 0, ws_ypixel: 0)
+    return ioctl(output.fd, UInt(TIOCSWINSZ), &size) == 0
+  }
+
+  /// The process has ended: reads what it wrote to the last byte, then finishes.
+  func processExited() {
+    exited = true
+    input?.close()
+    updateReading()
+    if !held && !isCongested { for index in outputs.indices { readAll(index) } }
+  }
+
+  /// Stops everything: drops clients, reads what is there into the log, closes.
+  func shutDown() {
+    held = false
+    exited = true
+    for client in clients { client.close() }
+    input?.close()
+    for index in outputs.indices { readAll(index) }
+  }
+
+  private var isCongested: Bool { clients.contains { $0.isCongested } }
+
+  private func updateReading() {
+    let reading = !held && !isCongested
+    for index in outputs.indices where outputs[index].open && outputs[index].watched != reading {
+      outputs[index].watched = reading
+      let fd = outputs[index].fd
+      // Forgotten, not changed to nothing: a pipe without writers reports a hang-up for ever.
+      if reading { loop.watch(fd, .read) { [unowned self] _ in readOnce(index) } } else { loop.forget(fd) }
+    }
+  }
+
+  private func readOnce(_ index: Int) {
+    if !terminal && !exited { pacer.pause() }
+    _ = read(index)
+    if exited { readAll(index) }
+  }
+
+  private func readAll(_ index: Int) {
+    while outputs[index].open && !isCongested && read(index) {}
+  }
+
+  /// Reads once; false when there was nothing to read.
+  private func read(_ index: Int) -> Bool {
+    guard outputs[index].open else { return false }
+    let output = outputs[index]
+    let count = Glibc.read(output.fd, scratch.base, ScratchBuffer.size)
+    if count > 0 {
+      let bytes = UnsafeRawBufferPointer(start: scratch.base, count: count)
+      scratch.used(count)
+      pacer.didRead(count)
+      log?.append(output.stream, bytes, time: .now())
+      for client in clients { client.send(output.stream, bytes) }
+      if isCongested { updateReading() }
+      return true
+    }
+    let error = errno
+    if count < 0 && error == EINTR { return true }
+    if count < 0 && error == EAGAIN && !exited { return false }
+    end(index)  // end of file; EIO from a terminal that nobody has open; nothing left after the process's end
+    return false
+  }
+
+  private func end(_ index: Int) {
+    let output = outputs[index]
+    outputs[index].open = false
+    loop.forget(output.fd)
+    close(output.fd)
+    log?.finish(output.stream)
+    log?.flush()
+    guard isFinished else { return }
+    for client in clients { client.end() }
+    onFinished()
+  }
+
+  private static func makeNonBlocking(_ fd: Int32) { _ = fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) }
+}
+
+/// What every output is read into: 64 kB of pages that exist only while there is output.
+final class ScratchBuffer {
+  static let size = 65536
+  let base: UnsafeMutableRawPointer
+  private var dirtied = 0
+
+  init() {
+    let memory = mmap(nil, Self.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    if let memory, memory != MAP_FAILED {
+      base = memory
+    } else {
+      base = UnsafeMutableRawPointer.allocate(byteCount: Self.size, alignment: 4096)
+    }
+  }
+
+  deinit { munmap(base, Self.size) }
+
+  func used(_ count: Int) { dirtied = max(dirtied, count) }
+
+  var isDirty: Bool { dirtied > 0 }
+
+  func releaseIdleMemory() {
+    guard dirtied > 0 else { return }
+    madvise(base, Self.size, MADV_DONTNEED)
+    dirtied = 0
+  }
+}
+
+/// Lets a pipe fill while a process writes many small pieces in a row: one wake-up then carries hundreds of lines.
+struct ReadPacer {
+  private var last = 0
+  private var streak = 0
+
+  /// Small reads this close together (nanoseconds) are a burst.
+  private static let burstGap = 100_000
+  private static let burstLength = 32
+  private static let pauseNanoseconds = 200_000
+
+  mutating func didRead(_ count: Int) {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    let now = time.tv_sec * 1_000_000_000 + time.tv_nsec
+    let gap = now - last
+    last = now
+    if count < 32768 && gap < Self.burstGap + (streak > Self.burstLength ? 2 * Self.pauseNanoseconds : 0) {
+      streak += 1
+    } else if count < 32768 || gap > 1_000_000 {
+      streak = 0
+    }
+  }
+
+  func pause() {
+    guard streak > Self.burstLength else { return }
+    var time = timespec(tv_sec: 0, tv_nsec: Self.pauseNanoseconds)
+    nanosleep(&time, nil)
+  }
+}
