@@ -192,8 +192,9 @@ public enum Files {
     while true {
       let start = bytes.count
       bytes.append(contentsOf: repeatElement(0, count: chunk))
-      let count = try bytes.withUnsafeMutableBytes { buffer throws(Errno) in
-        try Descriptors.read(descriptor, into: UnsafeMutableRawBufferPointer(rebasing: buffer[start...]))
+      let count = try bytes.withUnsafeMutableBufferPointer { buffer throws(Errno) in
+        try Descriptors.read(
+          descriptor, into: UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: buffer[start...])))
       }
       bytes.removeLast(chunk - count)
       if count == 0 { return bytes }
