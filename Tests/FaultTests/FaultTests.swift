@@ -76,7 +76,8 @@ struct FaultTests {
       try await engine.eventually("all services answer", seconds: 20) {
         try await engine.gantry("system", "status", expecting: nil).status == 0
       }
-      #expect(try await engine.gantry("inspect", "-f", "{{.State.Pid}} {{.State.Running}}", counter).trimmed == "\(pid) true")
+      #expect(
+        try await engine.gantry("inspect", "-f", "{{.State.Pid}} {{.State.Running}}", counter).trimmed == "\(pid) true")
       #expect(try await engine.gantry("exec", counter, "echo", "still here").trimmed == "still here")
       let numbers = try await engine.gantry("logs", counter).lines.map { Int($0)! }
       #expect(numbers == Array(1...numbers.count), "the log has a gap")

@@ -25,7 +25,8 @@ extension IntegrationTests {
       let id = try await engine.gantry("images", "-q", "--no-trunc", "gantry/busybox").trimmed
       #expect(id.hasPrefix("sha256:") && id.count == 71)
       #expect(try await engine.gantry("image", "inspect", "-f", "{{.Id}}", "gantry/busybox").trimmed == id)
-      #expect(try await engine.gantry("run", "--rm", String(id.dropFirst(7).prefix(12)), "echo", "by id").trimmed == "by id")
+      #expect(
+        try await engine.gantry("run", "--rm", String(id.dropFirst(7).prefix(12)), "echo", "by id").trimmed == "by id")
       #expect(try await engine.gantry("history", "gantry/busybox").lines[0].hasPrefix("IMAGE"))
     }
 
@@ -107,7 +108,8 @@ extension IntegrationTests {
       #expect(inspected.stdout.contains("Layers"))
       let storage = engine.folder.appending(engine.name("podman"))
       let podman = "podman --root \(storage)/root --runroot \(storage)/run --cgroup-manager=cgroupfs"
-      let ours = try await engine.gantry("run", "--rm", "gantry/busybox", "sh", "-c", "echo same; busybox | head -n 1").stdout
+      let ours = try await engine.gantry("run", "--rm", "gantry/busybox", "sh", "-c", "echo same; busybox | head -n 1")
+        .stdout
       let theirs = try await Command.shell(
         """
         mkdir \(storage)
@@ -148,7 +150,10 @@ extension IntegrationTests {
       let archive = try await Self.archive()
       try await engine.gantry("load", "-q", "-i", archive, seconds: 120)
       let shell = try await Command.run(
-        ["script", "-qec", "\(TestEngine.binaries)/gantry run --rm -it debian bash -c 'tty; echo $BASH_VERSION; id'", "/dev/null"],
+        [
+          "script", "-qec", "\(TestEngine.binaries)/gantry run --rm -it debian bash -c 'tty; echo $BASH_VERSION; id'",
+          "/dev/null",
+        ],
         environment: engine.environment)
       #expect(shell.stdout.contains("/dev/pts/0") && shell.stdout.contains("uid=0(root)"))
       let name = engine.name()

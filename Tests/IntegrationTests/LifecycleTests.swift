@@ -34,12 +34,14 @@ extension IntegrationTests {
     @Test func stopAsksFirstAndKillsAfter() async throws {
       let polite = engine.name()
       try await engine.gantry(
-        "run", "-d", "--name", polite, "busybox", "sh", "-c", "trap 'echo bye; exit 5' TERM; while :; do sleep 0.05; done")
+        "run", "-d", "--name", polite, "busybox", "sh", "-c",
+        "trap 'echo bye; exit 5' TERM; while :; do sleep 0.05; done")
       try await engine.gantry("stop", polite)
       #expect(try await state(polite) == "exited 5")
       #expect(try await engine.gantry("logs", polite).stdout == "bye\n")
       let deaf = engine.name()
-      try await engine.gantry("run", "-d", "--name", deaf, "busybox", "sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
+      try await engine.gantry(
+        "run", "-d", "--name", deaf, "busybox", "sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
       try await engine.gantry("stop", "-t", "1", deaf)
       #expect(try await state(deaf) == "exited 137")
       let custom = engine.name()
@@ -117,7 +119,8 @@ extension IntegrationTests {
       let label = engine.name("label")
       let up = try await sleeper("--label", "which=\(label)")
       let down = engine.name()
-      try await engine.gantry("run", "--name", down, "--label", "which=\(label)", "busybox", "sh", "-c", "exit 4", expecting: 4)
+      try await engine.gantry(
+        "run", "--name", down, "--label", "which=\(label)", "busybox", "sh", "-c", "exit 4", expecting: 4)
       let filter = ["--filter", "label=which=\(label)"]
       let names = ["--format", "{{.Names}}"]
       #expect(try await engine.gantry(["ps"] + filter + names).trimmed == up)
@@ -219,7 +222,8 @@ extension IntegrationTests {
 
     @Test func followEndsWithTheContainer() async throws {
       let name = engine.name()
-      try await engine.gantry("run", "-d", "--name", name, "busybox", "sh", "-c", "for i in 1 2 3; do echo $i; sleep 0.1; done")
+      try await engine.gantry(
+        "run", "-d", "--name", name, "busybox", "sh", "-c", "for i in 1 2 3; do echo $i; sleep 0.1; done")
       #expect(try await engine.gantry("logs", "-f", name).stdout == "1\n2\n3\n")
       try await engine.gantry("rm", name)
     }

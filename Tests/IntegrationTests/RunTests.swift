@@ -96,7 +96,8 @@ extension IntegrationTests {
       try await engine.busybox(
         ["--mount", "type=bind,src=\(folder)/file,dst=/one,readonly"], "grep", "-q", "from-host", "/one")
       let tmpfs = try await engine.busybox(
-        ["--mount", "type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=700"], "sh", "-c", "stat -c %a /t; df -k /t | tail -n 1")
+        ["--mount", "type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=700"], "sh", "-c", "stat -c %a /t; df -k /t | tail -n 1"
+      )
       #expect(tmpfs.lines[0] == "700" && tmpfs.stdout.contains(" 1024 "))
       let missing = try await engine.busybox(["--mount", "type=bind,src=/no/such,dst=/x"], "true", expecting: 125)
       #expect(missing.stderr.contains("/no/such"))
@@ -110,7 +111,8 @@ extension IntegrationTests {
     @Test func limitsAreInTheCgroup() async throws {
       let name = engine.name()
       try await engine.gantry(
-        "run", "-d", "--name", name, "-m", "64m", "--cpus", "0.5", "--cpuset-cpus", "0", "--pids-limit", "50", "busybox",
+        "run", "-d", "--name", name, "-m", "64m", "--cpus", "0.5", "--cpuset-cpus", "0", "--pids-limit", "50",
+        "busybox",
         "sleep", "1000")
       let inspect = try await engine.gantry(
         "inspect", "-f",
@@ -132,7 +134,9 @@ extension IntegrationTests {
       try await engine.gantry(
         "run", "--name", name, "-m", "16m", "busybox", "sh", "-c", "x=$(yes | head -c 100000000); echo ${#x}",
         expecting: 137)
-      #expect(try await engine.gantry("inspect", "-f", "{{.State.OOMKilled}} {{.State.ExitCode}}", name).trimmed == "true 137")
+      #expect(
+        try await engine.gantry("inspect", "-f", "{{.State.OOMKilled}} {{.State.ExitCode}}", name).trimmed == "true 137"
+      )
       try await engine.gantry("rm", name)
     }
 
@@ -149,7 +153,8 @@ extension IntegrationTests {
     }
 
     @Test func privilegedHasDevicesAndMayMount() async throws {
-      try await engine.busybox(["--privileged"], "sh", "-c", "mount -t tmpfs none /mnt && test -e /dev/mem -o -e /dev/kmsg")
+      try await engine.busybox(
+        ["--privileged"], "sh", "-c", "mount -t tmpfs none /mnt && test -e /dev/mem -o -e /dev/kmsg")
       try await engine.busybox([], "mount", "-t", "tmpfs", "none", "/mnt", expecting: 1)
     }
 
@@ -164,13 +169,17 @@ extension IntegrationTests {
     }
 
     @Test func ulimitsLabelsAndCidfile() async throws {
-      #expect(try await engine.busybox(["--ulimit", "nofile=512:1024"], "sh", "-c", "ulimit -n; ulimit -Hn").trimmed == "512\n1024")
+      #expect(
+        try await engine.busybox(["--ulimit", "nofile=512:1024"], "sh", "-c", "ulimit -n; ulimit -Hn").trimmed
+          == "512\n1024")
       let name = engine.name()
       let cidfile = engine.folder.appending(name)
       try await engine.gantry(
         "run", "--name", name, "--label", "a=1", "--label", "b", "--cidfile", cidfile.string, "busybox", "true")
       let id = try await Command.shell("cat \(cidfile)").trimmed
-      #expect(try await engine.gantry("inspect", "-f", "{{.Id}} {{json .Config.Labels}}", name).trimmed == "\(id) {\"a\":\"1\",\"b\":\"\"}")
+      #expect(
+        try await engine.gantry("inspect", "-f", "{{.Id}} {{json .Config.Labels}}", name).trimmed
+          == "\(id) {\"a\":\"1\",\"b\":\"\"}")
       try await engine.gantry("run", "--cidfile", cidfile.string, "busybox", "true", expecting: 125)
       try await engine.gantry("rm", name)
     }
@@ -184,14 +193,20 @@ extension IntegrationTests {
 
     @Test func networkNoneHasLoopbackOnlyAndHostHasAll() async throws {
       #expect(try await engine.busybox(["--network", "none"], "ls", "/sys/class/net").lines.contains("lo"))
-      #expect(try await engine.busybox(["--network", "none"], "sh", "-c", "ip -o link | grep -vc ' lo:'; true").trimmed == "0")
+      #expect(
+        try await engine.busybox(["--network", "none"], "sh", "-c", "ip -o link | grep -vc ' lo:'; true").trimmed == "0"
+      )
       let host = try await Command.shell("readlink /proc/self/ns/net").trimmed
       #expect(try await engine.busybox(["--network", "host"], "readlink", "/proc/self/ns/net").trimmed == host)
     }
 
     @Test func aTerminalHasItsNameAndSize() async throws {
       let output = try await Command.run(
-        ["script", "-qec", "stty rows 33 cols 99; \(TestEngine.binaries)/gantry run --rm -it busybox sh -c 'tty; sleep 0.2; stty size'", "/dev/null"],
+        [
+          "script", "-qec",
+          "stty rows 33 cols 99; \(TestEngine.binaries)/gantry run --rm -it busybox sh -c 'tty; sleep 0.2; stty size'",
+          "/dev/null",
+        ],
         environment: engine.environment)
       #expect(output.stdout.contains("/dev/pts/0"))
       #expect(output.stdout.contains("33 99"))
@@ -211,7 +226,8 @@ extension IntegrationTests {
       try await withThrowingTaskGroup(of: Void.self) { group in
         for index in 0..<100 {
           group.addTask { [engine] in
-            try await engine.gantry("run", "-d", "--name", "\(prefix)-\(index)", "busybox", "sleep", "1000", seconds: 120)
+            try await engine.gantry(
+              "run", "-d", "--name", "\(prefix)-\(index)", "busybox", "sleep", "1000", seconds: 120)
           }
         }
         try await group.waitForAll()

@@ -73,7 +73,8 @@ extension IntegrationTests {
       let filter = ["--filter", "name=\(name)"]
       #expect(
         try await engine.gantry(["ps", "-a", "--format", "{{range .}}{{end}}x"] + filter, expecting: nil).status != 139)
-      #expect(try await engine.gantry(["ps", "-a", "--format", "{{upper .Names}}"] + filter).trimmed == name.uppercased())
+      #expect(
+        try await engine.gantry(["ps", "-a", "--format", "{{upper .Names}}"] + filter).trimmed == name.uppercased())
       let json = try await engine.gantry(["ps", "-a", "--format", "json"] + filter)
       #expect(json.trimmed.hasPrefix("{") && json.stdout.contains("\"Names\":\"\(name)\""))
       let table = try await engine.gantry(["ps", "-a", "--format", "table {{.Names}}\t{{.Image}}"] + filter)

@@ -38,7 +38,9 @@ import Testing
     var found: Set<String> = []
     for case let file as URL in files where file.pathExtension == "swift" {
       let source = try String(contentsOf: file, encoding: .utf8)
-      for match in source.matches(of: /(?m)^(?:@[a-z]+ )?(?:public |internal |package )?import (?:struct |enum )?([A-Za-z_]+)/) {
+      for match in source.matches(
+        of: /(?m)^(?:@[a-z]+ )?(?:public |internal |package )?import (?:struct |enum )?([A-Za-z_]+)/)
+      {
         found.insert(String(match.output.1))
       }
     }
@@ -62,11 +64,14 @@ import Testing
   }
 
   @Test func servicesDoNotImportEachOther() throws {
-    let allowed = ["gantryd": "Engine", "gantry-imaged": "Images", "gantry-snapshotd": "Snapshots", "gantry-taskd": "Tasks"]
+    let allowed = [
+      "gantryd": "Engine", "gantry-imaged": "Images", "gantry-snapshotd": "Snapshots", "gantry-taskd": "Tasks",
+    ]
     for (service, own) in allowed {
       let imports = try Self.imports(of: service)
       for other in allowed.values where other != own {
-        #expect(!imports.contains(other), "\(service) imports \(other): services meet only in Gateway, over their sockets")
+        #expect(
+          !imports.contains(other), "\(service) imports \(other): services meet only in Gateway, over their sockets")
       }
     }
   }
@@ -76,10 +81,13 @@ import Testing
     let start = try #require(readme.range(of: "## The way of `run`"))
     let section = readme[start.upperBound...].prefix { _ in true }
     let end = section.range(of: "\n## ")?.lowerBound ?? section.endIndex
-    let paths = section[..<end].matches(of: /`((?:Sources|Services|Protocols)\/[A-Za-z0-9_.\/-]+)`/).map { String($0.output.1) }
+    let paths = section[..<end].matches(of: /`((?:Sources|Services|Protocols)\/[A-Za-z0-9_.\/-]+)`/).map {
+      String($0.output.1)
+    }
     #expect(paths.count >= 8)
     for path in paths {
-      #expect(FileManager.default.fileExists(atPath: Self.repository.appending(path: path).path), "README names \(path)")
+      #expect(
+        FileManager.default.fileExists(atPath: Self.repository.appending(path: path).path), "README names \(path)")
     }
   }
 
@@ -99,7 +107,8 @@ import Testing
     let environment = ProcessInfo.processInfo.environment["GANTRY_TEST_BINARIES"]
     let folder = environment.map { URL(filePath: $0) } ?? Self.repository.appending(path: ".build-release/release")
     let binary = folder.appending(path: program)
-    try #require(FileManager.default.fileExists(atPath: binary.path), "no \(program) in \(folder.path): run deploy/lib/build")
+    try #require(
+      FileManager.default.fileExists(atPath: binary.path), "no \(program) in \(folder.path): run deploy/lib/build")
     let stripped = FileManager.default.temporaryDirectory.appending(path: "\(program)-\(UUID().uuidString)")
     defer { try? FileManager.default.removeItem(at: stripped) }
     let strip = try Process.run(URL(filePath: "/usr/bin/strip"), arguments: ["-o", stripped.path, binary.path])

@@ -96,7 +96,11 @@ extension SecurityTests {
     let folder = engine.folder.appending(engine.name("pts"))
     _ = try await Command.shell("mkdir \(folder); for n in 0 1 2 3; do echo secret >\(folder)/$n; done")
     let output = try await Command.run(
-      ["script", "-qec", "\(TestEngine.binaries)/gantry run --rm -it -v \(folder):/dev/pts busybox sh -c 'cat /dev/console </dev/null'", "/dev/null"],
+      [
+        "script", "-qec",
+        "\(TestEngine.binaries)/gantry run --rm -it -v \(folder):/dev/pts busybox sh -c 'cat /dev/console </dev/null'",
+        "/dev/null",
+      ],
       environment: engine.environment, expecting: nil, seconds: 10)
     #expect(!output.stdout.contains("secret"))
     _ = try await Command.shell("for n in 0 1 2 3; do grep -qx secret \(folder)/$n; done")
@@ -149,13 +153,17 @@ extension SecurityTests {
     #expect(try await groups("-u", "user:other") == ["3000"])
     #expect(try await groups("-u", "1234:4321") == ["4321"])
     let status = try await engine.gantry("run", "--rm", "-u", "user", image, "grep", "Groups", "/proc/self/status")
-    #expect(Set(status.trimmed.dropFirst("Groups:".count).split { $0.isWhitespace }.map(String.init)) == ["1000", "2000"])
+    #expect(
+      Set(status.trimmed.dropFirst("Groups:".count).split { $0.isWhitespace }.map(String.init)) == ["1000", "2000"])
     #expect(try await groups() == ["0"])
   }
 
   @Test(
     "CVE-2024-40635: users that overflow or are not users",
-    arguments: ["4294967296", "-1", "root:", ":root", ":", "2147483648", "99999999999999999999", "0:4294967296", "no-such", "root:no-such"])
+    arguments: [
+      "4294967296", "-1", "root:", ":root", ":", "2147483648", "99999999999999999999", "0:4294967296", "no-such",
+      "root:no-such",
+    ])
   func user(text: String) async throws {
     let run = try await engine.busybox(["--user=\(text)"], "id", expecting: nil)
     #expect(run.status == 125, "--user=\(text): \(run)")
@@ -193,15 +201,18 @@ extension SecurityTests {
     _ = try await Command.shell("chmod 755 \(engine.folder)")
     for folder in ["r/snapshot", "r/image", "r/gateway", "r/task", "s/tasks"] {
       let output = try await Command.run(
-        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "ls", "\(engine.folder)/\(folder)"], expecting: nil)
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "ls", "\(engine.folder)/\(folder)"],
+        expecting: nil)
       #expect(output.status != 0, "\(folder): \(output)")
     }
     let deep = try await Command.shell(
-      "find \(engine.root)/snapshot -name busybox -path '*bin*' | head -n 1").trimmed
+      "find \(engine.root)/snapshot -name busybox -path '*bin*' | head -n 1"
+    ).trimmed
     #expect(!deep.isEmpty)
     try await #require(
       Command.run(
-        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "test", "-e", deep], expecting: nil).status == 1)
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "test", "-e", deep], expecting: nil
+      ).status == 1)
     try await engine.gantry("rm", "-f", name)
   }
 
@@ -255,7 +266,10 @@ extension SecurityTests {
     // The key that one container adds to its session is not in the session of the next.
     try await engine.gantry(flags + ["/syscalls", "add_key"])
     let keys = try await engine.gantry(
-      ["run", "--rm", "--security-opt", "seccomp=unconfined", "--security-opt", "systempaths=unconfined", "busybox", "cat", "/proc/keys"],
+      [
+        "run", "--rm", "--security-opt", "seccomp=unconfined", "--security-opt", "systempaths=unconfined", "busybox",
+        "cat", "/proc/keys",
+      ],
       expecting: nil)
     #expect(!keys.stdout.contains("user      k"))
   }

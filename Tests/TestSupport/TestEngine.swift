@@ -41,7 +41,8 @@ public final class TestEngine: Sendable {
   ///   - root: its root, when not in the engine's own folder.
   public static func start(image: Bool = true, root: FilePath? = nil) async throws -> TestEngine {
     try #require(
-      access(binaries.appending("gantry").string, X_OK) == 0, "no executables in \(binaries): run deploy/lib/build first")
+      access(binaries.appending("gantry").string, X_OK) == 0,
+      "no executables in \(binaries): run deploy/lib/build first")
     var template = Array("/tmp/g-XXXXXX".utf8CString)
     let made = try #require(mkdtemp(&template).map { String(cString: $0) }, "mkdtemp: \(errno)")
     let engine = TestEngine(folder: FilePath(made), root: root)
