@@ -1,0 +1,205 @@
+public import Faults
+public import FoundationEssentials
+internal import Glibc
+internal import Linux
+public import OCI
+internal import Synchronization
+public import SystemPackage
+
+/// Content by digest in one folder that is itself an OCI image layout, so that other programs can read it at any time.
+///
+///     ROOT/oci-layout            the layout's version
+///     ROOT/index.json            derived from the image names; replaced as a whole (`writeIndex`)
+///     ROOT/blobs/sha256/HEX      whole, verified, never changed
+///     ROOT/ingest/NAME           being written; worthless after a crash
+///     ROOT/set-aside/NAME        what could not be read at a start, for a person to look at
+///     ROOT/lock                  held while a service uses the folder
+///
+/// The way of a blob: `ingest()` → `append` … → `finish` (size and digest checked, on disk) → `publish` (renamed into
+/// `blobs`, folder on disk). Only then may a database name it. Folders are 0700 and files 0600.
+public final class ContentStore: Sendable {
+  /// The layout's folder.
+  public let root: FilePath
+  /// What `init` found left over from a service that was killed: the names of ingest files that it removed.
+  public let abandonedIngests: [String]
+
+  private let lock: FolderLock
+  private let nextIngest = Atomic<UInt64>(0)
+
+  /// Opens the folder `root`, making it if there is none, and takes its lock.
+  ///
+  /// Throws `locked` when another process has it, `readOnly` or `noSpace` when it cannot be written.
+  public init(root: FilePath) throws(Fault) {
+    self.root = root
+    for folder in [root, root.appending("blobs"), root.appending("blobs/sha256"), root.appending("ingest")] {
+      try Self.makeFolder(folder)
+    }
+    lock = try FolderLock(root, owner: "image service")
+    abandonedIngests = try Self.clearIngests(root.appending("ingest"))
+    try StoredFile.clearTemporaries(root)
+    try Self.checkMarker(root)
+  }
+
+  // MARK: Reading
+
+  /// Where the blob `digest` is, whether or not it exists.
+  public func path(of digest: Digest) -> FilePath {
+    root.appending("blobs").appending(digest.algorithm.rawValue).appending(digest.hex)
+  }
+
+  /// The blob's length in bytes; nil when there is none.
+  public func size(of digest: Digest) -> Int64? {
+    var status = stat()
+    guard lstat(path(of: digest).string, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+    return Int64(status.st_size)
+  }
+
+  /// Reads a small blob (a manifest or a configuration) and checks its digest.
+  ///
+  /// Throws `notFound`, `limitExceeded` beyond `limit` bytes, `corrupt` when the bytes are not those of the digest.
+  public func read(_ digest: Digest, limit: Int = ImageDocument.sizeLimit) throws(Fault) -> Data {
+    guard let size = size(of: digest) else { throw Fault(.notFound, "the content store has no blob \(digest)") }
+    guard size <= limit else {
+      throw Fault(.limitExceeded, "the blob \(digest) has \(size) bytes; more than \(limit) are not read as a document")
+    }
+    let data = try StoredFile.read(path(of: digest), limit: limit)
+    guard Digest.of(data, digest.algorithm) == digest else {
+      throw Fault(
+        .corrupt, "the blob \(path(of: digest)) has changed on disk: its bytes are not \(digest); load the image again")
+    }
+    return data
+  }
+
+  /// All blobs with their sizes; other files in the folder are not listed.
+  public func list() throws(Fault) -> [Digest: Int64] {
+    var found: [Digest: Int64] = [:]
+    for algorithm in Digest.Algorithm.allCases {
+      let folder = root.appending("blobs").appending(algorithm.rawValue)
+      for name in try StoredFile.names(in: folder) {
+        guard let digest = try? Digest(parsing: "\(algorithm.rawValue):\(name)"), let size = size(of: digest)
+        else { continue }
+        found[digest] = size
+      }
+    }
+    return found
+  }
+
+  // MARK: Writing
+
+  /// Starts to write a blob. `algorithm` is that of the digest that `Ingest.finish` gives.
+  public func ingest(_ algorithm: Digest.Algorithm = .sha256) throws(Fault) -> Ingest {
+    let number = nextIngest.wrappingAdd(1, ordering: .relaxed).oldValue
+    return try Ingest(path: root.appending("ingest").appending("\(getpid())-\(number)"), algorithm: algorithm)
+  }
+
+  /// Writes a small blob that is in memory; it is staged as by `Ingest.finish`.
+  public func stage(_ data: Data, expected: Digest? = nil) throws(Fault) -> StagedBlob {
+    let ingest = try ingest(expected?.algorithm ?? .sha256)
+    do {
+      try data.withUnsafeBytes { try ingest.append($0) }
+    } catch {
+      throw Fault(describing: error)
+    }
+    return try ingest.finish(expected: expected)
+  }
+
+  /// Makes staged blobs visible, all before it returns; blobs that exist already are left as they are.
+  ///
+  /// When it throws, some may be visible: they are whole, and `sweep` removes them when nothing names them.
+  public func publish(_ blobs: [StagedBlob]) throws(Fault) {
+    var folders: Set<FilePath> = []
+    for blob in blobs {
+      let target = path(of: blob.digest)
+      let folder = target.removingLastComponent()
+      if blob.digest.algorithm != .sha256 { try Self.makeFolder(folder) }
+      if size(of: blob.digest) == blob.size {
+        blob.discard()
+      } else {
+        try blob.move(to: target)
+        folders.insert(folder)
+      }
+    }
+    for folder in folders { try StoredFile.syncFolder(folder) }
+  }
+
+  /// Removes the blob `digest`, if there is one. Returns the bytes that it had.
+  @discardableResult
+  public func remove(_ digest: Digest) throws(Fault) -> Int64 {
+    let size = size(of: digest) ?? 0
+    if unlink(path(of: digest).string) != 0, errno != ENOENT {
+      throw Fault(Errno(rawValue: errno), "remove the blob", path(of: digest))
+    }
+    return size
+  }
+
+  /// Removes every blob that is not in `keep`; returns how many and their bytes.
+  public func sweep(keep: Set<Digest>) throws(Fault) -> (count: Int, bytes: Int64) {
+    var count = 0
+    var bytes: Int64 = 0
+    for digest in try list().keys where !keep.contains(digest) {
+      bytes += try remove(digest)
+      count += 1
+    }
+    return (count, bytes)
+  }
+
+  // MARK: The layout's index
+
+  /// Replaces `index.json` as a whole; readers see the old one or the new one. Nothing is done when it is the same.
+  public func writeIndex(_ index: ImageIndex) throws(Fault) {
+    let data = try ImageDocument.encode(index)
+    let path = root.appending("index.json")
+    if let current = try? StoredFile.read(path), current == data { return }
+    try StoredFile.replace(path, with: data)
+  }
+
+  /// The current `index.json`; nil when there is none or it cannot be read as one.
+  public func readIndex() -> ImageIndex? {
+    guard let data = try? StoredFile.read(root.appending("index.json")) else { return nil }
+    return try? JSONDecoder().decode(ImageIndex.self, from: data)
+  }
+
+  /// Moves a file that cannot be read out of the way, to `set-aside/`; returns where it is now.
+  public func setAside(_ path: FilePath) throws(Fault) -> FilePath {
+    let folder = root.appending("set-aside")
+    try Self.makeFolder(folder)
+    let name = "\(path.lastComponent?.string ?? "file").\(Int(Date().timeIntervalSince1970))"
+    let target = folder.appending(name)
+    guard rename(path.string, target.string) == 0 else {
+      throw Fault(Errno(rawValue: errno), "set aside", path)
+    }
+    return target
+  }
+
+  // MARK: Opening
+
+  private static func makeFolder(_ path: FilePath) throws(Fault) {
+    try Fault.mapping("make the folder", path) { try Files.makeDirectories(path) }
+  }
+
+  /// What a killed service left in `ingest` was never acknowledged to anyone: it is removed, and named.
+  private static func clearIngests(_ folder: FilePath) throws(Fault) -> [String] {
+    let names = try StoredFile.names(in: folder)
+    for name in names {
+      let path = folder.appending(name)
+      guard unlink(path.string) == 0 || errno == ENOENT || errno == EISDIR else {
+        throw Fault(Errno(rawValue: errno), "remove the abandoned ingest file", path)
+      }
+    }
+    return names.sorted()
+  }
+
+  private static func checkMarker(_ root: FilePath) throws(Fault) {
+    let path = root.appending("oci-layout")
+    if let data = try? StoredFile.read(path) {
+      let layout = try ImageDocument.decode(ImageLayout.self, from: data, named: "\(path)")
+      guard layout.imageLayoutVersion == ImageLayout.version else {
+        throw Fault(
+          .unsupported,
+          "\(path) says image layout version \(layout.imageLayoutVersion.prefix(20)); this engine knows 1.0.0")
+      }
+      return
+    }
+    try StoredFile.replace(path, with: ImageDocument.encode(ImageLayout()))
+  }
+}

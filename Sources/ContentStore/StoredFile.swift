@@ -1,0 +1,43 @@
+internal import Faults
+internal import FoundationEssentials
+internal import Linux
+internal import SystemPackage
+
+/// Small files and folders of the store: read as a whole, replaced as a whole.
+enum StoredFile {
+  /// The bound for `index.json`, which grows with the number of names.
+  static let indexLimit = 64 << 20
+
+  /// The whole file, at most `limit` bytes of it.
+  static func read(_ path: FilePath, limit: Int = indexLimit) throws(Fault) -> Data {
+    try Fault.mapping("read", path) { Data(try Files.read(path.string, limit: limit)) }
+  }
+
+  /// Puts `data` in the place of the file at `path`, mode 0600; on disk when it returns.
+  static func replace(_ path: FilePath, with data: Data) throws(Fault) {
+    try Fault.mapping("write", path) { try DurableFile.write(path, [UInt8](data)) }
+  }
+
+  /// Removes what `replace` left in `folder` when its process was killed.
+  static func clearTemporaries(_ folder: FilePath) throws(Fault) {
+    for name in try names(in: folder) where name.hasPrefix(".") && name.hasSuffix(".tmp") {
+      try Fault.mapping("remove", folder.appending(name)) { try Files.unlink(folder.appending(name).string) }
+    }
+  }
+
+  /// Makes renames in `path` last beyond a loss of power.
+  static func syncFolder(_ path: FilePath) throws(Fault) {
+    try Fault.mapping("sync the folder", path) { try DurableFile.syncFolder(path) }
+  }
+
+  /// The names in a folder, without "." and ".."; none when there is no such folder.
+  static func names(in path: FilePath) throws(Fault) -> [String] {
+    try Fault.mapping("list", path) {
+      do {
+        return try Files.list(path.string)
+      } catch Errno.noSuchFileOrDirectory {
+        return []
+      }
+    }
+  }
+}
