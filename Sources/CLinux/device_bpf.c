@@ -1,16 +1,18 @@
 #define _GNU_SOURCE
 #include "device_bpf.h"
 
+#include <errno.h>
 #include <linux/bpf.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 static int bpf(int command, union bpf_attr *attributes) {
-  return (int)syscall(SYS_bpf, command, attributes, sizeof *attributes);
+  long result = syscall(SYS_bpf, command, attributes, sizeof *attributes);
+  return result < 0 ? -errno : (int)result;
 }
 
-int clinux_device_program_load(const void *instructions, uint32_t count, char *log, uint32_t log_size) {
+int cl_device_program_load(const void *instructions, uint32_t count, char *log, uint32_t log_size) {
   union bpf_attr attributes;
   memset(&attributes, 0, sizeof attributes);
   attributes.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
@@ -27,7 +29,7 @@ int clinux_device_program_load(const void *instructions, uint32_t count, char *l
   return bpf(BPF_PROG_LOAD, &attributes);
 }
 
-int clinux_device_program_attach(int cgroup, int program) {
+int cl_device_program_attach(int cgroup, int program) {
   union bpf_attr attributes;
   memset(&attributes, 0, sizeof attributes);
   attributes.target_fd = (uint32_t)cgroup;
@@ -37,12 +39,12 @@ int clinux_device_program_attach(int cgroup, int program) {
   return bpf(BPF_PROG_ATTACH, &attributes);
 }
 
-int clinux_device_program_detach(int cgroup, uint32_t identifier) {
+int cl_device_program_detach(int cgroup, uint32_t identifier) {
   union bpf_attr attributes;
   memset(&attributes, 0, sizeof attributes);
   attributes.prog_id = identifier;
   int program = bpf(BPF_PROG_GET_FD_BY_ID, &attributes);
-  if (program < 0) return -1;
+  if (program < 0) return program;
   memset(&attributes, 0, sizeof attributes);
   attributes.target_fd = (uint32_t)cgroup;
   attributes.attach_bpf_fd = (uint32_t)program;
@@ -52,7 +54,7 @@ int clinux_device_program_detach(int cgroup, uint32_t identifier) {
   return result;
 }
 
-int clinux_device_program_query(int cgroup, uint32_t *identifiers, uint32_t capacity) {
+int cl_device_program_query(int cgroup, uint32_t *identifiers, uint32_t capacity) {
   union bpf_attr attributes;
   memset(&attributes, 0, sizeof attributes);
   attributes.query.target_fd = (uint32_t)cgroup;

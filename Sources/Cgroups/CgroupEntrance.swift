@@ -1,4 +1,4 @@
-public import Faults
+import Faults
 import Glibc
 
 /// The open `tasks` files through which a process moves itself into a container's v1 cgroups.

@@ -11,18 +11,18 @@ enum DevicesV2 {
     guard cgroup >= 0 else { throw failure("open", folder, errno) }
     defer { close(cgroup) }
     var old = [UInt32](repeating: 0, count: 64)
-    let count = clinux_device_program_query(cgroup, &old, UInt32(old.count))
-    if count < 0 && errno != ENOENT { throw failure("query", folder, errno) }
+    let count = cl_device_program_query(cgroup, &old, UInt32(old.count))
+    if count < 0 && count != -ENOENT { throw failure("query", folder, -count) }
 
     let encoded = DeviceProgram(rules).encoded
-    let program = clinux_device_program_load(encoded, UInt32(encoded.count), nil, 0)
-    guard program >= 0 else { throw failure("load", folder, errno) }
+    let program = cl_device_program_load(encoded, UInt32(encoded.count), nil, 0)
+    guard program >= 0 else { throw failure("load", folder, -program) }
     defer { close(program) }
-    guard clinux_device_program_attach(cgroup, program) == 0 else { throw failure("attach", folder, errno) }
+    let attached = cl_device_program_attach(cgroup, program)
+    guard attached >= 0 else { throw failure("attach", folder, -attached) }
     for identifier in old.prefix(max(0, Int(count))) {
-      guard clinux_device_program_detach(cgroup, identifier) == 0 || errno == ENOENT else {
-        throw failure("detach", folder, errno)
-      }
+      let detached = cl_device_program_detach(cgroup, identifier)
+      guard detached >= 0 || detached == -ENOENT else { throw failure("detach", folder, -detached) }
     }
   }
 

@@ -1,6 +1,6 @@
+import CLinux
 public import Faults
 import Glibc
-import Linux
 
 /// Tells that the kernel's OOM killer ended a process of a container because the container's memory limit was reached.
 ///
@@ -17,9 +17,9 @@ public struct OOMWatch: ~Copyable {
     switch folder.version {
     case .v1:
       epollEvents = 0x001
-      descriptor = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
+      descriptor = cl_eventfd(0, O_CLOEXEC | O_NONBLOCK)
       guard descriptor >= 0 else {
-        throw Fault(.limitExceeded, "cannot watch for OOM: eventfd: \(KernelFile.words(errno))")
+        throw Fault(.limitExceeded, "cannot watch for OOM: eventfd: \(KernelFile.words(-descriptor))")
       }
       let control = open(folder.path + "/memory.oom_control", O_RDONLY | O_CLOEXEC)
       defer { if control >= 0 { close(control) } }

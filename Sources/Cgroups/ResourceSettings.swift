@@ -1,5 +1,5 @@
 import Faults
-public import OCI
+import OCI
 
 extension RuntimeSpec.Resources {
   /// The controllers that a limit in these resources needs.
