@@ -65,7 +65,8 @@ public struct Digest: Hashable, Sendable {
   /// The first 12 digits, as lists of images show them.
   public var short: String { String(hex.prefix(12)) }
 
-  static func isLowerHex(_ byte: UInt8) -> Bool {
+  /// Whether `byte` is one of 0-9 and a-f.
+  public static func isLowerHex(_ byte: UInt8) -> Bool {
     (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains(byte)
   }
 
