@@ -49,6 +49,7 @@ let layer0: [Target] = [
   .systemLibrary(name: "CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
   .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
   .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
+  .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
   library("Faults"),
   library("Linux", ["CLinux", "Faults", system]),
   library("OCI", ["Faults"]),
@@ -59,7 +60,7 @@ let layer1: [Target] = [
   library("Protocol", ["Faults", "JSONRPC", "OCI"]),
   library("Cgroups", ["CLinux", "Linux", "Faults", "OCI", system]),
   library("Seccomp", ["CSeccomp", "Faults", "OCI"]),
-  library("Archive", ["CArchive", "CISAL", "CLinux", "Linux", "Faults", "OCI", crypto, system]),
+  library("Archive", ["CArchive", "CISAL", "CZstd", "CLinux", "Linux", "Faults", "OCI", crypto, system]),
 ]
 
 let layer2: [Target] = [
