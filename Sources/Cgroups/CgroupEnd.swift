@@ -56,7 +56,9 @@ extension Cgroup {
         killed.insert(pid)
       }
     }
-    if let folder { try Freezer.thaw(folder) }
+    if let folder {
+      do { try Freezer.thaw(folder) } catch { if KernelFile.exists(folder.path) { throw error } }
+    }
   }
 
   /// Waits at most `milliseconds` until no process is inside.
@@ -81,8 +83,16 @@ extension Cgroup {
   /// - Returns: whether nothing is left. False means busy: processes are still inside, or dying.
   public func removeOnce() -> Bool {
     var gone = true
-    for folder in distinctFolders.reversed() where !Self.removeTree(folder.path) { gone = false }
+    // Every tree, because `update` may have made folders that this value does not know of.
+    for path in everyPath where !Self.removeTree(path) { gone = false }
     return gone
+  }
+
+  /// Where this cgroup's folders are or would be, one for each mounted tree.
+  private var everyPath: Set<String> {
+    var paths = Set(hierarchy.legacy.values.map { folderPath(in: $0) })
+    if let mount = hierarchy.unified { paths.insert(folderPath(in: mount)) }
+    return paths
   }
 
   /// Deletes all folders, trying again while they are busy, at most `milliseconds`.

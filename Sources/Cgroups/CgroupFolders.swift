@@ -48,6 +48,8 @@ extension Cgroup {
         if let name = controller.unifiedName { try Self.enable([name], in: path, below: mount.path) }
         continue
       }
+      // An earlier update may have made it: values of this type are immutable and do not learn of it.
+      if KernelFile.exists(path) { continue }
       try Self.makeFolder(path, below: mount.path, controller: controller)
       var moved: Set<Int32> = []
       while true {

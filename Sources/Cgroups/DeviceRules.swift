@@ -142,6 +142,6 @@ extension DeviceRules.Device {
       let digits = String(number)
       return String(repeating: "0", count: max(0, 20 - digits.count)) + digits
     }
-    return "\(kind)\(padded(major)):\(padded(minor))"
+    return "\(kind)\(padded(major))!\(padded(minor))"  // "!" sorts before the digits, so wildcards come first
   }
 }
