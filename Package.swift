@@ -59,7 +59,9 @@ let layer1: [Target] = [
   library("JSONRPC", ["Faults", "Linux", system]),
   library("Protocol", ["Faults", "JSONRPC", "OCI"]),
   library("Cgroups", ["CLinux", "Linux", "Faults", "OCI", system]),
-  library("Seccomp", ["CSeccomp", "Faults", "OCI"]),
+  .target(
+    name: "Seccomp", dependencies: ["CSeccomp", "Faults", "OCI"], exclude: ["Resources/NOTICE"],
+    resources: [.embedInCode("Resources/seccomp-default.json")], swiftSettings: swiftSettings),
   library("Archive", ["CArchive", "CISAL", "CZstd", "CLinux", "Linux", "Faults", "OCI", crypto, system]),
 ]
 
@@ -99,6 +101,8 @@ let testSupport: Target.Dependency = "TestSupport"
 
 let allTests: [Target] = [
   tests("LayoutTests", []),
+  tests("CgroupsTests", ["Cgroups", "CLinux", "Linux", "OCI", "Faults", system]),
+  tests("SeccompTests", ["Seccomp", "CSeccomp", "CLinux", "OCI", "Faults"]),
   .testTarget(
     name: "SecurityTests", dependencies: [testSupport, system], exclude: ["Fixtures"], swiftSettings: swiftSettings),
   tests("FaultTests", [testSupport, system]),
