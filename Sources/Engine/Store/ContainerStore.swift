@@ -1,0 +1,299 @@
+import Faults
+import Foundation
+import GRDB
+import Synchronization
+
+/// The containers on disk: one row each, with its configuration as JSON and its state in columns.
+///
+///     containers ── id, name, created, image, image_id, parent, config, host_config, mounts, one_shot
+///                   phase, pid, started, finished, exit_code, oom, error
+///     volumes ───── id, container, destination, created      (anonymous volumes; the folder is volumes/<id>/_data)
+///
+/// One connection writes, in order. `durable` writes reach the disk before they return (`synchronous=FULL`); the others
+/// survive a kill of this process, but a power failure may take the latest with it: that is right for `--rm` containers,
+/// which a power failure ends anyway.
+final class ContainerStore: Sendable {
+  private let queue: DatabaseQueue
+  private let full = Mutex(false)
+
+  /// Opens, creates or migrates the database at `path`. A damaged one is refused and left as it is: to go on without it
+  /// would take every running container for a stranger.
+  init(path: String) throws {
+    do {
+      queue = try ContainerStore.open(path)
+    } catch let error as DatabaseError where error.resultCode == .SQLITE_NOTADB || error.resultCode == .SQLITE_CORRUPT {
+      throw Fault(
+        .corrupt,
+        "The container database \(path) is damaged. Move it away (with its -wal and -shm) to start without its containers, "
+          + "or restore it from a backup", cause: ["\(error)"])
+    } catch let error as DatabaseError {
+      throw ContainerStore.fault(error, path)
+    }
+  }
+
+  private static func open(_ path: String) throws -> DatabaseQueue {
+    var configuration = Configuration()
+    configuration.journalMode = .wal
+    configuration.busyMode = .timeout(5)
+    configuration.label = "gantry.containers"
+    configuration.prepareDatabase { db in
+      try db.execute(sql: "PRAGMA synchronous = NORMAL")
+      try db.execute(sql: "PRAGMA cache_size = -1024")
+      try db.execute(sql: "PRAGMA mmap_size = 0")
+    }
+    let queue = try DatabaseQueue(path: path, configuration: configuration)
+    try ContainerStore.migrations.migrate(queue)
+    return queue
+  }
+
+  private static func fault(_ error: DatabaseError, _ path: String) -> Fault {
+    switch error.resultCode {
+    case .SQLITE_FULL:
+      Fault(.noSpace, "No space is left for the container database \(path): free some", cause: ["\(error)"])
+    case .SQLITE_READONLY, .SQLITE_PERM, .SQLITE_CANTOPEN:
+      Fault(.readOnly, "The container database \(path) cannot be written: check its folder", cause: ["\(error)"])
+    case .SQLITE_BUSY, .SQLITE_LOCKED:
+      Fault(.locked, "The container database \(path) is held by another process", cause: ["\(error)"])
+    case .SQLITE_IOERR:
+      Fault(.noSpace, "The container database \(path) cannot be written: is its disk full?", cause: ["\(error)"])
+    default: Fault(.internal, "The container database \(path) failed", cause: ["\(error)"])
+    }
+  }
+
+  /// Append-only: a migration that was released is never changed.
+  private static var migrations: DatabaseMigrator {
+    var migrator = DatabaseMigrator()
+    migrator.registerMigration("1-containers") { db in
+      try db.execute(
+        sql: """
+          CREATE TABLE containers (
+            id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, image TEXT NOT NULL,
+            image_id TEXT NOT NULL, parent TEXT, config BLOB NOT NULL, host_config BLOB NOT NULL, mounts BLOB NOT NULL,
+            one_shot INTEGER NOT NULL, phase TEXT NOT NULL, pid INTEGER, started INTEGER, finished INTEGER,
+            exit_code INTEGER, oom INTEGER NOT NULL DEFAULT 0, error TEXT NOT NULL DEFAULT ''
+          ) WITHOUT ROWID;
+          CREATE TABLE volumes (
+            id TEXT NOT NULL PRIMARY KEY, container TEXT NOT NULL, destination TEXT NOT NULL, created INTEGER NOT NULL
+          ) WITHOUT ROWID;
+          """)
+    }
+    return migrator
+  }
+
+  private func write(durable: Bool, _ body: @escaping @Sendable (Database) throws -> Void) async throws {
+    do {
+      try await queue.writeWithoutTransaction { db in
+        let isFull = self.full.withLock { value in
+          let before = value
+          value = durable
+          return before
+        }
+        if isFull != durable { try db.execute(sql: "PRAGMA synchronous = \(durable ? "FULL" : "NORMAL")") }
+        try db.inTransaction(.immediate) {
+          try body(db)
+          return .commit
+        }
+      }
+    } catch let error as DatabaseError {
+      throw ContainerStore.fault(error, queue.path)
+    }
+  }
+
+  /// Adds a container and its anonymous volumes.
+  func insert(_ row: ContainerRow, volumes: [VolumeRow], durable: Bool) async throws {
+    try await write(durable: durable) { db in
+      let statement = try db.cachedStatement(
+        sql: """
+          INSERT INTO containers (id, name, created, image, image_id, parent, config, host_config, mounts, one_shot, phase)
+          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+          """)
+      try statement.execute(arguments: [
+        row.id, row.name, row.created, row.image, row.imageID, row.parent, row.config, row.hostConfig, row.mounts,
+        row.oneShot, row.phase,
+      ])
+      for volume in volumes {
+        try db.execute(
+          sql: "INSERT INTO volumes (id, container, destination, created) VALUES (?, ?, ?, ?)",
+          arguments: [volume.id, volume.container, volume.destination, row.created])
+      }
+    }
+  }
+
+  /// Writes a container's state; a row that is gone stays gone.
+  func update(id: String, state: ContainerState, durable: Bool) async throws {
+    let columns = StateColumns(state)
+    try await write(durable: durable) { db in
+      let statement = try db.cachedStatement(
+        sql: """
+          UPDATE containers SET phase = ?, pid = ?, started = ?, finished = ?, exit_code = ?, oom = ?, error = ? WHERE id = ?
+          """)
+      try statement.execute(arguments: [
+        columns.phase, columns.pid, columns.started, columns.finished, columns.exitCode, columns.oom, columns.error, id,
+      ])
+    }
+  }
+
+  /// Gives a container another name.
+  func rename(id: String, name: String) async throws {
+    try await write(durable: true) { db in
+      try db.execute(sql: "UPDATE containers SET name = ? WHERE id = ?", arguments: [name, id])
+    }
+  }
+
+  /// Deletes a container's row, and the rows of its anonymous volumes when those went with it.
+  func delete(id: String, volumes: Bool, durable: Bool) async throws {
+    try await write(durable: durable) { db in
+      try db.cachedStatement(sql: "DELETE FROM containers WHERE id = ?").execute(arguments: [id])
+      if volumes { try db.cachedStatement(sql: "DELETE FROM volumes WHERE container = ?").execute(arguments: [id]) }
+    }
+  }
+
+  /// Every container.
+  func containers() async throws -> [ContainerRow] {
+    try await queue.read { db in
+      try Row.fetchAll(db, sql: "SELECT * FROM containers").map(ContainerRow.init(row:))
+    }
+  }
+
+  /// Every anonymous volume.
+  func volumes() async throws -> [VolumeRow] {
+    try await queue.read { db in
+      try Row.fetchAll(db, sql: "SELECT * FROM volumes").map {
+        VolumeRow(id: $0["id"], container: $0["container"], destination: $0["destination"])
+      }
+    }
+  }
+}
+
+/// An anonymous volume's row.
+struct VolumeRow: Sendable, Equatable {
+  /// 64 hex digits; the name of its folder.
+  var id: String
+  /// The container it was made for.
+  var container: String
+  /// Where that container sees it.
+  var destination: String
+}
+
+/// A container's row.
+struct ContainerRow: Sendable {
+  var id: String
+  var name: String
+  /// Nanoseconds since 1970, as all times here.
+  var created: Int64
+  /// The image as it was asked for.
+  var image: String
+  /// `sha256:` and the digest of the image's config.
+  var imageID: String
+  /// chainID of the image's topmost layer; nil for an image without layers.
+  var parent: String?
+  /// JSON of the merged configuration.
+  var config: Data
+  var hostConfig: Data
+  /// JSON of its bind and volume mounts.
+  var mounts: Data
+  /// Made by one call that also starts it: without a task it never came to be.
+  var oneShot: Bool
+  var phase: String
+  var state: ContainerState
+
+  init(
+    id: String, name: String, created: Int64, image: String, imageID: String, parent: String?, config: Data,
+    hostConfig: Data, mounts: Data, oneShot: Bool, state: ContainerState
+  ) {
+    self.id = id
+    self.name = name
+    self.created = created
+    self.image = image
+    self.imageID = imageID
+    self.parent = parent
+    self.config = config
+    self.hostConfig = hostConfig
+    self.mounts = mounts
+    self.oneShot = oneShot
+    self.state = state
+    phase = StateColumns(state).phase
+  }
+
+  init(row: Row) {
+    id = row["id"]
+    name = row["name"]
+    created = row["created"]
+    image = row["image"]
+    imageID = row["image_id"]
+    parent = row["parent"]
+    config = row["config"]
+    hostConfig = row["host_config"]
+    mounts = row["mounts"]
+    oneShot = row["one_shot"]
+    phase = row["phase"]
+    state = StateColumns(
+      phase: row["phase"], pid: row["pid"], started: row["started"], finished: row["finished"], exitCode: row["exit_code"],
+      oom: row["oom"], error: row["error"]
+    ).state
+  }
+}
+
+/// A container's state, as columns.
+struct StateColumns: Equatable {
+  var phase: String
+  var pid: Int?
+  var started: Int64?
+  var finished: Int64?
+  var exitCode: Int?
+  var oom = false
+  var error = ""
+
+  init(
+    phase: String, pid: Int?, started: Int64?, finished: Int64?, exitCode: Int?, oom: Bool, error: String
+  ) {
+    self.phase = phase
+    self.pid = pid
+    self.started = started
+    self.finished = finished
+    self.exitCode = exitCode
+    self.oom = oom
+    self.error = error
+  }
+
+  init(_ state: ContainerState) {
+    phase = state.word
+    if case .starting = state { phase = "starting" }
+    if let last = state.last {
+      started = last.startedAt?.nanoseconds
+      finished = last.finishedAt.nanoseconds
+      exitCode = last.code
+      oom = last.oomKilled
+      error = last.error
+    }
+    if let running = state.running {
+      pid = running.pid
+      started = running.startedAt.nanoseconds
+    }
+    if case .dead(let reason, _) = state { error = reason }
+  }
+
+  private var last: ContainerState.Exited? {
+    guard let finished, let exitCode else { return nil }
+    return ContainerState.Exited(
+      code: exitCode, startedAt: started.map(Timestamp.init(nanoseconds:)), finishedAt: Timestamp(nanoseconds: finished),
+      oomKilled: oom, error: error)
+  }
+
+  /// The state they stand for. An unknown phase of a newer version is an ended container, never a lost one.
+  var state: ContainerState {
+    switch phase {
+    case "created": return last.map { .exited($0) } ?? .created  // a start may have failed
+    case "starting": return .starting(last: last)
+    case "running", "paused":
+      var before = last
+      before?.startedAt = nil
+      let running = ContainerState.Running(
+        pid: pid ?? 0, startedAt: Timestamp(nanoseconds: started ?? 0), last: before)
+      return phase == "paused" ? .paused(running) : .running(running)
+    case "removing": return .removing(last: last)
+    case "dead": return .dead(reason: error, last: last)
+    default: return last.map { .exited($0) } ?? .created
+    }
+  }
+}

@@ -1,0 +1,69 @@
+import Linux
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// What the host says of itself.
+enum HostFacts {
+  static func cpuCount() -> Int {
+    max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+  }
+
+  /// 2 when the unified tree has the controllers.
+  static func cgroupVersion() -> Int {
+    access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0 ? 2 : 1
+  }
+
+  static func hostname() -> String {
+    var names = utsname()
+    uname(&names)
+    return text(&names.nodename)
+  }
+
+  static func kernelVersion() -> String {
+    var names = utsname()
+    uname(&names)
+    return text(&names.release)
+  }
+
+  /// Go's name of this processor.
+  static func architecture() -> String {
+    var names = utsname()
+    uname(&names)
+    switch text(&names.machine) {
+    case "x86_64": return "amd64"
+    case "aarch64": return "arm64"
+    case let other: return other
+    }
+  }
+
+  /// The processor as uname has it.
+  static func machine() -> String {
+    var names = utsname()
+    uname(&names)
+    return text(&names.machine)
+  }
+
+  /// Bytes of memory.
+  static func memoryTotal() -> Int64 {
+    Int64(sysconf(Int32(_SC_PHYS_PAGES))) * Int64(sysconf(Int32(_SC_PAGESIZE)))
+  }
+
+  /// `PRETTY_NAME` and `VERSION_ID` of /etc/os-release.
+  static func operatingSystem() -> (name: String, version: String) {
+    var name = "Linux"
+    var version = ""
+    for line in ((try? SmallFile.read("/etc/os-release")) ?? "").split(separator: "\n") {
+      let pair = line.split(separator: "=", maxSplits: 1)
+      guard pair.count == 2 else { continue }
+      let value = String(pair[1].drop { $0 == "\"" }.prefix { $0 != "\"" })
+      if pair[0] == "PRETTY_NAME" { name = value }
+      if pair[0] == "VERSION_ID" { version = value }
+    }
+    return (name, version)
+  }
+
+  private static func text<T>(_ tuple: inout T) -> String {
+    withUnsafeBytes(of: &tuple) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+  }
+}
