@@ -1,5 +1,6 @@
 internal import Dispatch
 public import Faults
+public import FoundationEssentials
 internal import Glibc
 public import OCI
 public import SystemPackage
@@ -174,6 +175,15 @@ public final class StagedBlob: Sendable {
 
   /// Removes the file, if it was not published.
   public func discard() { unlink(path.string) }
+
+  /// The first bytes, `count` unless the blob is shorter.
+  public func head(_ count: Int) throws(Fault) -> Data { try StoredFile.head(path, count) }
+
+  /// All bytes of a blob that is a document; throws `limitExceeded` when there are more than `limit`.
+  public func read(limit: Int) throws(Fault) -> Data {
+    guard size <= limit else { throw Fault(.limitExceeded, "the blob \(digest) has \(size) bytes; at most \(limit) are read") }
+    return try StoredFile.read(path, limit: limit)
+  }
 
   func move(to target: FilePath) throws(Fault) {
     guard rename(path.string, target.string) == 0 else {

@@ -13,6 +13,16 @@ enum StoredFile {
     try Fault.mapping("read", path) { Data(try Files.read(path.string, limit: limit)) }
   }
 
+  /// The first `count` bytes, or all when there are fewer.
+  static func head(_ path: FilePath, _ count: Int) throws(Fault) -> Data {
+    try Fault.mapping("read", path) {
+      let file = try openat2(nil, path.string, [.readOnly, .noFollow])
+      var bytes = [UInt8](repeating: 0, count: count)
+      let read = try bytes.withUnsafeMutableBytes { try Descriptors.read(file.rawValue, into: $0) }
+      return Data(bytes[..<read])
+    }
+  }
+
   /// Puts `data` in the place of the file at `path`, mode 0600; on disk when it returns.
   static func replace(_ path: FilePath, with data: Data) throws(Fault) {
     try Fault.mapping("write", path) { try DurableFile.write(path, [UInt8](data)) }
