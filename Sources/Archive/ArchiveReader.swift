@@ -153,7 +153,7 @@ public final class ArchiveReader {
 }
 
 /// A file opened for reading here, closed with this value.
-final class OwnedFile {
+final class OwnedFile: Sendable {
   private let file: OwnedDescriptor
   var descriptor: Int32 { file.rawValue }
 
