@@ -102,6 +102,9 @@ let testSupport: Target.Dependency = "TestSupport"
 let allTests: [Target] = [
   tests("LayoutTests", []),
   tests("CgroupsTests", ["Cgroups", "CLinux", "Linux", "OCI", "Faults", system]),
+  tests("OCITests", ["OCI", "Faults"]),
+  tests("ContentStoreTests", ["ContentStore", "OCI", "Faults", system]),
+  tests("ImagesTests", ["Images", "ContentStore", "OCI", "Faults", log, system]),
   tests("SeccompTests", ["Seccomp", "CSeccomp", "CLinux", "OCI", "Faults"]),
   .testTarget(
     name: "SecurityTests", dependencies: [testSupport, system], exclude: ["Fixtures"], swiftSettings: swiftSettings),

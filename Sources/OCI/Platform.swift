@@ -51,7 +51,7 @@ public struct Platform: Codable, Sendable, Hashable {
   public init(parsing text: String) throws(Fault) {
     let parts = text.split(separator: "/", omittingEmptySubsequences: false).map { $0.lowercased() }
     let wellFormed = parts.allSatisfy { part in
-      !part.isEmpty && part.utf8.count <= 64
+      !part.isEmpty && part.utf8.count <= 64 && !part.hasPrefix(".")
         && part.utf8.allSatisfy { byte in
           switch byte {
           case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true

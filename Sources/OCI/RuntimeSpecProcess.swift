@@ -101,6 +101,8 @@ extension RuntimeSpec {
     public var additionalGids: [UInt32]?
     /// Ours on Linux: Docker's USER (`name`, `uid`, `name:group` …), looked up in the container's own files; it wins over uid and gid.
     public var username: String?
+    /// Ours: further groups by name, looked up in the container's own /etc/group.
+    public var additionalGroupNames: [String]?
 
     /// From its parts.
     public init(
@@ -108,13 +110,15 @@ extension RuntimeSpec {
       gid: UInt32,
       umask: UInt32? = nil,
       additionalGids: [UInt32]? = nil,
-      username: String? = nil
+      username: String? = nil,
+      additionalGroupNames: [String]? = nil
     ) {
       self.uid = uid
       self.gid = gid
       self.umask = umask
       self.additionalGids = additionalGids
       self.username = username
+      self.additionalGroupNames = additionalGroupNames
     }
   }
 
@@ -249,6 +253,7 @@ extension RuntimeSpec.User {
       gid: try values.decodeIfPresent(UInt32.self, forKey: .gid) ?? 0,
       umask: try values.decodeIfPresent(UInt32.self, forKey: .umask),
       additionalGids: try values.decodeIfPresent([UInt32].self, forKey: .additionalGids),
-      username: try values.decodeIfPresent(String.self, forKey: .username))
+      username: try values.decodeIfPresent(String.self, forKey: .username),
+      additionalGroupNames: try values.decodeIfPresent([String].self, forKey: .additionalGroupNames))
   }
 }
