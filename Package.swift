@@ -82,7 +82,7 @@ let services: [Target] = [
   service("gantry-snapshotd", "Snapshot", ["Snapshots", "RPCService", argumentParser]),
   service("gantry-taskd", "Task", ["Tasks", "RPCService", argumentParser]),
   service(
-    "gantry-shim", "Shim", ["ShimCore"],
+    "gantry-shim", "Shim", ["ShimCore", system],
     linkerSettings: staticExecutable),
 ]
 

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Protocol
 
 /// Standard input, output and error of one process (init or exec): from its pipes or terminal to the log and every
 /// attached client, and from the clients back.
@@ -24,6 +25,7 @@ final class ProcessStdio {
   private var clients: [StreamClient] = []
   private var held: Bool
   private var exited = false
+  private var exitRecorded = false
   private var pacer = ReadPacer()
 
   /// All output has been read, logged and handed to clients (which may still be taking it).
@@ -47,6 +49,7 @@ final class ProcessStdio {
   }
 
   /// Whether every output has ended.
+  var isHeld: Bool { held }
   var isFinished: Bool { !outputs.contains { $0.open } }
   /// Whether a client is still attached.
   var hasClients: Bool { !clients.isEmpty }
@@ -62,7 +65,7 @@ final class ProcessStdio {
   }
 
   /// Attaches the connected socket `fd`; the first client ends a hold.
-  func attach(fd: Int32, selection: StreamSelection, primary: Bool) {
+  func attach(fd: Int32, selection: AttachStreams, primary: Bool) {
     Self.makeNonBlocking(fd)
     let client = StreamClient(fd: fd, selection: selection, primary: primary, raw: terminal, loop: loop)
     client.onInput = { [unowned self] client, bytes in
@@ -80,7 +83,7 @@ final class ProcessStdio {
     clients.append(client)
     client.begin()
     if input?.isFull ?? false { client.setInputWanted(false) }
-    if isFinished { client.end() }
+    if isFinished && exitRecorded { client.end() }
     releaseHold()
   }
 
@@ -95,6 +98,12 @@ final class ProcessStdio {
     guard terminal, let output = outputs.first, output.open else { return false }
     var size = winsize(ws_row: height, ws_col: width, ws_xpixel: 0, ws_ypixel: 0)
     return ioctl(output.fd, UInt(TIOCSWINSZ), &size) == 0
+  }
+
+  /// The process's exit has been written down: clients may see the end of their streams now.
+  func exitWasRecorded() {
+    exitRecorded = true
+    if isFinished { for client in clients { client.end() } }
   }
 
   /// The process has ended: reads what it wrote to the last byte, then finishes.
@@ -165,7 +174,7 @@ final class ProcessStdio {
     log?.finish(output.stream)
     log?.flush()
     guard isFinished else { return }
-    for client in clients { client.end() }
+    if exitRecorded { for client in clients { client.end() } }
     onFinished()
   }
 

@@ -1,11 +1,5 @@
 internal import Glibc
-
-/// Which of a process's streams a client has asked for.
-struct StreamSelection: Equatable {
-  var stdin = false
-  var stdout = false
-  var stderr = false
-}
+internal import Protocol
 
 /// One attached connection: output goes out framed (raw on a terminal), what it sends becomes the process's input.
 ///
@@ -22,7 +16,7 @@ final class StreamClient {
   static let lingerMilliseconds = 1000
 
   let fd: Int32
-  let selection: StreamSelection
+  let selection: AttachStreams
   let primary: Bool
   private let raw: Bool
   private unowned let loop: EventLoop
@@ -45,7 +39,7 @@ final class StreamClient {
   var onClosed: (StreamClient) -> Void = { _ in }
 
   /// Takes over the connected, non-blocking socket `fd`.
-  init(fd: Int32, selection: StreamSelection, primary: Bool, raw: Bool, loop: EventLoop) {
+  init(fd: Int32, selection: AttachStreams, primary: Bool, raw: Bool, loop: EventLoop) {
     self.fd = fd
     self.selection = selection
     self.primary = primary

@@ -273,3 +273,8 @@ uint32_t cl_minor(uint64_t device);
 /// splice and tee between descriptors without copying through user space.
 ssize_t cl_splice(int from, int to, size_t size, unsigned flags);
 ssize_t cl_copy_file_range(int from, int to, size_t size);
+
+// ---- Memory
+
+/// malloc_trim(3): <malloc.h> is not in Swift's Glibc module. Gives free pages of the heap back to the kernel.
+int cl_malloc_trim(void);

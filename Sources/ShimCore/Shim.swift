@@ -1,0 +1,307 @@
+internal import CLinux
+internal import Cgroups
+internal import Faults
+internal import Glibc
+internal import Linux
+internal import OCI
+internal import Protocol
+internal import Runtime
+internal import SystemPackage
+
+/// One container: its init, execs, standard streams, log and exit status. One thread, one loop.
+///
+/// The life of a shim, which outlives taskd and answers whichever taskd is there:
+///
+/// ```
+/// start    read config.json and task.json → sockets → cgroup → init → state.json → one line to taskd → loop
+/// exit     init ended → read its output to the end → exit.json → tell peers → kill leftovers → remove the cgroup
+/// end      every attached client has everything (or is gone), peers have been told → remove the sockets → exit
+/// ```
+///
+/// If the shim is killed, the container dies with it: its init gets SIGKILL at its parent's death.
+final class Shim {
+  /// Where the container is in its life.
+  enum Phase {
+    /// It exists; its program waits for `start`.
+    case created
+    case running
+    case paused
+    case stopped(ExitStatus)
+  }
+
+  /// One more process in the container; its exit is kept for those who ask later.
+  struct Exec {
+    var pid: Int32
+    var io: ProcessStdio?
+    var exit: ExitStatus?
+  }
+
+  /// Ended execs whose exit is kept.
+  static let mostEndedExecs = 256
+
+  let folder: TaskFolder
+  let spec: RuntimeSpec
+  let options: TaskOptions
+  let filter: [UInt8]?
+  let cgroup: Cgroup
+  let loop = EventLoop()
+  let scratch = ScratchBuffer()
+  let streams: StreamListener
+  let peers: PeerList
+  private(set) var log: ContainerLog?
+
+  var phase = Phase.created
+  var process: ContainerProcess
+  var io: ProcessStdio
+  var execs: [String: Exec] = [:]
+  var endedExecs: [String] = []
+  private(set) var startedAt: String?
+  private let signals: SignalFD
+  private var oom: OOMHolder?
+  private var knownKills: UInt64 = 0
+  private var cgroupGone = false
+  private var idleTimer: Int?
+  /// Asked to end without waiting for attached clients.
+  var ending = false
+
+  /// Makes the sockets, the cgroup and the container; on failure nothing of them is left.
+  init(folder: TaskFolder, control: Int32?) throws(Fault) {
+    guard let spec = try folder.read(.config, as: RuntimeSpec.self),
+      let options = try folder.read(.options, as: TaskOptions.self)
+    else { throw Fault(.notFound, "\(folder.path) holds no task: config.json and task.json must be there") }
+    self.folder = folder
+    self.spec = spec
+    self.options = options
+    filter = try folder.bytes(.filter)
+    do {
+      signals = try SignalFD([SIGCHLD])
+    } catch {
+      throw Fault(.internal, "the shim cannot receive signals", cause: ["\(error)"])
+    }
+    peers = try PeerList(path: folder.path(.control), inherited: control, loop: loop)
+    streams = try StreamListener(path: folder.path(.streams), loop: loop)
+    cgroup = try Cgroup.create(path: options.cgroup, resources: spec.linux?.resources)
+    let peers = peers
+    log = options.log.map { ContainerLog($0) { peers.tell(.reopen, id: options.id) } }
+    do throws(Fault) {
+      let terminal = spec.process?.terminal ?? false
+      let ends = try StdioEnds(terminal: terminal, stdin: options.stdin)
+      var child = try Container.create(
+        ContainerRequest(
+          spec: spec, rootfs: options.rootfs.map { RootfsMount(type: $0.type, source: $0.source, options: $0.options) },
+          seccompFilter: filter, seccompFlags: options.filterFlags, cgroup: cgroup, io: ends.io,
+          useInit: options.useInit, waitForStart: !options.start))
+      let ours = try ends.ours(console: child.takeConsole())
+      process = child
+      io = ProcessStdio(
+        stdin: ours.stdin, stdout: ours.stdout, stderr: ours.stderr, terminal: terminal, log: log,
+        held: options.hold || options.attach != nil, loop: loop, scratch: scratch)
+    } catch {
+      try? cgroup.killAll()
+      try? cgroup.remove()
+      throw error
+    }
+  }
+
+  /// Lets a created container run its program.
+  func start() throws(Fault) {
+    guard case .created = phase else {
+      throw Fault(.conflict, "container \(options.id) has been started before: make a new task to run it again")
+    }
+    do throws(Fault) {
+      try process.start()
+    } catch {
+      // The runtime has waited for the process: its end is told here.
+      stopped(code: error.code == .commandNotFound ? 127 : 126, signal: nil, error: error.description)
+      throw error
+    }
+    try began()
+  }
+
+  /// Everything after the container was made: state.json, output, watches. Returns the stream of the promised client.
+  func settle() throws(Fault) -> String? {
+    if options.start {
+      try began()
+    } else {
+      try folder.write(.progress, TaskProgress(shimPid: getpid(), pid: process.pid))
+    }
+    let token = options.attach.map { promise($0, io: io, primary: true) }
+    if options.hold || options.attach != nil {
+      loop.after(milliseconds: 10_000) { [unowned self] in
+        if !streams.expectsClients || options.attach == nil { io.releaseHold() }
+      }
+    }
+    peers.answer = { [unowned self] line in answer(line) }
+    loop.watch(signals.descriptor.rawValue, .read) { [unowned self] _ in reap() }
+    watchOOM()
+    loop.onRoundEnd = { [unowned self] in endRound() }
+    io.begin()
+    return token
+  }
+
+  /// A token for one client of `io`.
+  func promise(_ selection: AttachStreams, io: ProcessStdio, primary: Bool) -> String {
+    streams.promise { fd in
+      io.attach(fd: fd, selection: selection, primary: primary)
+    } expired: {
+      if primary { io.releaseHold() }
+    }
+  }
+
+  private func began() throws(Fault) {
+    phase = .running
+    startedAt = LogTime.now().text
+    try folder.write(.progress, TaskProgress(shimPid: getpid(), pid: process.pid, startedAt: startedAt))
+  }
+
+  // MARK: The end of processes
+
+  /// Takes the exit of every child that has ended: init, execs, and orphans that became ours.
+  private func reap() {
+    _ = try? signals.next()
+    while let (pid, exit) = (try? Children.wait(noHang: true)) ?? nil {
+      if pid == process.pid, !isStopped {
+        initEnded(exit)
+      } else if let (id, exec) = execs.first(where: { $0.value.pid == pid && $0.value.exit == nil }) {
+        execEnded(id, exec, exit)
+      }
+    }
+  }
+
+  var isStopped: Bool {
+    if case .stopped = phase { return true }
+    return false
+  }
+
+  private func initEnded(_ exit: ProcessExit) {
+    let signal: Int64? = if case .signalled(let number, _) = exit { Int64(number) } else { nil }
+    stopped(code: Int64(exit.shellCode), signal: signal, error: nil)
+  }
+
+  private func stopped(code: Int64, signal: Int64?, error: String?) {
+    let kills = cgroup.oomKills
+    if kills > knownKills { oomKilled(kills) }
+    io.processExited()
+    log?.flush()
+    let exit = ExitStatus(
+      code: code, signal: signal, oomKilled: kills > 0, finishedAt: LogTime.now().text, error: error)
+    phase = .stopped(exit)
+    recordOutcome(exit)
+    peers.tell(.exit, id: options.id, pid: process.pid, exit: exit)
+    io.exitWasRecorded()
+    if let oom { loop.forget(oom.watch.descriptor) }
+    oom = nil
+    try? cgroup.killAll()
+    removeCgroup(wait: 1)
+  }
+
+  /// exit.json on a full /run: an exit that cannot be written is told all the same, and tried again before the end.
+  private func recordOutcome(_ exit: ExitStatus) {
+    let outcome = TaskOutcome(
+      pid: process.pid, startedAt: startedAt, exit: exit, execs: execs.compactMapValues(\.exit))
+    do throws(Fault) {
+      try folder.write(.outcome, outcome)
+    } catch {
+      Diagnostics.say("container \(options.id): \(error)")
+      loop.after(milliseconds: 200) { [unowned self] in recordOutcome(exit) }
+    }
+  }
+
+  private func execEnded(_ id: String, _ exec: Exec, _ exit: ProcessExit) {
+    let signal: Int64? = if case .signalled(let number, _) = exit { Int64(number) } else { nil }
+    let taskExit = ExitStatus(
+      code: Int64(exit.shellCode), signal: signal, oomKilled: false, finishedAt: LogTime.now().text)
+    exec.io?.processExited()
+    execs[id]?.exit = taskExit
+    peers.tell(.execExit, id: options.id, exec: id, pid: exec.pid, exit: taskExit)
+    exec.io?.exitWasRecorded()
+    endedExecs.append(id)
+    if endedExecs.count > Self.mostEndedExecs, let index = endedExecs.firstIndex(where: { execs[$0]?.io == nil }) {
+      execs[endedExecs.remove(at: index)] = nil
+    }
+    if case .stopped(let exit) = phase { recordOutcome(exit) }
+  }
+
+  /// Execs that share nothing with the container's pid namespace may outlive it by a moment: the cgroup is busy until then.
+  private func removeCgroup(wait milliseconds: Int) {
+    if cgroup.removeOnce() {
+      cgroupGone = true
+    } else if milliseconds < 5000 {
+      loop.after(milliseconds: milliseconds) { [unowned self] in
+        try? cgroup.killAll()
+        removeCgroup(wait: milliseconds * 2)
+      }
+    } else {
+      Diagnostics.say("container \(options.id): its cgroup \(options.cgroup) stays busy; left for task.delete")
+      cgroupGone = true
+    }
+  }
+
+  // MARK: Out of memory
+
+  private func watchOOM() {
+    guard let watch = try? cgroup.watchOOM() else { return }
+    let descriptor = watch.descriptor
+    let interest = EventLoop.Interest(rawValue: watch.epollEvents)
+    oom = OOMHolder(watch)
+    loop.watch(descriptor, interest) { [unowned self] _ in
+      let kills = oom?.watch.kills() ?? 0
+      if kills > knownKills { oomKilled(kills) }
+    }
+  }
+
+  private func oomKilled(_ kills: UInt64) {
+    knownKills = kills
+    peers.tell(.oom, id: options.id)
+  }
+
+  // MARK: Between events
+
+  private func endRound() {
+    log?.flush()
+    if scratch.isDirty && idleTimer == nil {
+      idleTimer = loop.after(milliseconds: 1000) { [unowned self] in
+        idleTimer = nil
+        releaseIdleMemory()
+      }
+    }
+    for id in endedExecs { if let io = execs[id]?.io, io.isFinished, !io.hasClients { execs[id]?.io = nil } }
+    if canEnd { loop.stop() }
+  }
+
+  /// Gives memory that start and bursts of output took back to the kernel.
+  func releaseIdleMemory() {
+    scratch.releaseIdleMemory()
+    log?.releaseIdleMemory()
+    _ = cl_malloc_trim()
+  }
+
+  private var canEnd: Bool {
+    guard isStopped, cgroupGone, peers.areDrained else { return false }
+    if ending { return true }
+    return io.isFinished && !io.hasClients && !streams.expectsClients
+      && execs.values.allSatisfy { $0.exit != nil && $0.io == nil }
+  }
+
+  /// Drops every client and lets the shim end at once; the container must have ended.
+  func shutDown() {
+    ending = true
+    io.shutDown()
+    for exec in execs.values { exec.io?.shutDown() }
+    log?.flush()
+  }
+
+  /// Removes the sockets: after this nobody can reach the shim.
+  func close() {
+    streams.close()
+    peers.close()
+    unlink(folder.path(.streams).string)
+    unlink(folder.path(.control).string)
+  }
+}
+
+/// Owns the watch: a noncopyable value cannot be taken out of a class's property.
+private final class OOMHolder {
+  let watch: OOMWatch
+  init(_ watch: consuming OOMWatch) { self.watch = watch }
+}

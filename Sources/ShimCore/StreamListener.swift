@@ -1,0 +1,109 @@
+internal import Faults
+internal import Glibc
+internal import Linux
+internal import SystemPackage
+
+/// The socket for bulk bytes: a client connects, sends the token that a call returned and a newline, and is attached.
+///
+/// Tokens are single use and end unused after 30 s. A connection that shows none within 10 s is closed; more than 64
+/// waiting connections are refused, so that abandoned ones cost nothing.
+final class StreamListener {
+  private static let tokenMilliseconds = 30_000
+  private static let helloMilliseconds = 10_000
+  private static let mostWaiting = 64
+  private static let longestHello = 80
+
+  private let listener: Int32
+  private unowned let loop: EventLoop
+  private var tokens: [String: (Int32) -> Void] = [:]
+  private var waiting: [Int32: [UInt8]] = [:]
+
+  /// Listens at `path`, for root alone.
+  init(path: FilePath, loop: EventLoop) throws(Fault) {
+    do {
+      listener = try UnixSocket.listen(path: path, mode: 0o600).take()
+    } catch {
+      throw Fault(.internal, "the shim cannot listen at \(path)", cause: ["\(error)"])
+    }
+    self.loop = loop
+    loop.watch(listener, .read) { [unowned self] _ in accept() }
+  }
+
+  /// Whether a promised client may still come.
+  var expectsClients: Bool { !tokens.isEmpty || !waiting.isEmpty }
+
+  /// A token for one connection, which is handed to `attach`; `expired` is called instead when it does not come.
+  func promise(attach: @escaping (Int32) -> Void, expired: @escaping () -> Void) -> String {
+    let token = Self.randomToken()
+    let timer = loop.after(milliseconds: Self.tokenMilliseconds) { [unowned self] in
+      if tokens.removeValue(forKey: token) != nil { expired() }
+    }
+    tokens[token] = { [unowned self] fd in
+      loop.cancel(timer)
+      attach(fd)
+    }
+    return token
+  }
+
+  func close() {
+    loop.forget(listener)
+    Glibc.close(listener)
+    for fd in waiting.keys { refuse(fd) }
+  }
+
+  private func accept() {
+    while let connection = try? UnixSocket.accept(listener) {
+      let fd = connection.take()
+      guard waiting.count < Self.mostWaiting else {
+        Glibc.close(fd)
+        continue
+      }
+      waiting[fd] = []
+      let timer = loop.after(milliseconds: Self.helloMilliseconds) { [unowned self] in refuse(fd) }
+      loop.watch(fd, .read) { [unowned self] _ in hello(fd, timer) }
+    }
+  }
+
+  /// Reads the token byte by byte: what follows it is the process's input.
+  private func hello(_ fd: Int32, _ timer: Int) {
+    while var line = waiting[fd] {
+      var byte: UInt8 = 0
+      let count = read(fd, &byte, 1)
+      if count < 0 && (errno == EAGAIN || errno == EINTR) { return }
+      guard count == 1, line.count < Self.longestHello else {
+        loop.cancel(timer)
+        return refuse(fd)
+      }
+      if byte == 10 {
+        loop.cancel(timer)
+        waiting[fd] = nil
+        loop.forget(fd)
+        guard let attach = tokens.removeValue(forKey: String(decoding: line, as: UTF8.self)) else {
+          Glibc.close(fd)
+          return
+        }
+        return attach(fd)
+      }
+      line.append(byte)
+      waiting[fd] = line
+    }
+  }
+
+  private func refuse(_ fd: Int32) {
+    guard waiting.removeValue(forKey: fd) != nil else { return }
+    loop.forget(fd)
+    Glibc.close(fd)
+  }
+
+  /// 32 hexadecimal digits from the kernel's random source.
+  private static func randomToken() -> String {
+    var generator = SystemRandomNumberGenerator()
+    let digits = Array("0123456789abcdef".utf8)
+    let value = (generator.next() as UInt64, generator.next() as UInt64)
+    var text: [UInt8] = []
+    for half in [value.0, value.1] {
+      for shift in stride(from: 60, through: 0, by: -4) { text.append(digits[Int(half >> UInt64(shift)) & 15]) }
+    }
+    return String(decoding: text, as: UTF8.self)
+  }
+}

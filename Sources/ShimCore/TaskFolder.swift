@@ -1,0 +1,151 @@
+public import Faults
+internal import FoundationEssentials
+internal import Linux
+public import Protocol
+public import SystemPackage
+
+/// The folder of one task, `STATE/tasks/ID` (0700), and what its files mean:
+///
+/// ```
+/// config.json   the OCI description, without its seccomp section         written by taskd before the shim starts
+/// task.json     TaskOptions: everything else that was asked for          written by taskd before the shim starts
+/// filter.bpf    the compiled system call filter, when there is one       written by taskd before the shim starts
+/// state.json    TaskProgress: the shim, the container's pid              written by the shim when the container exists
+/// shim.sock     JSON-RPC with the shim                                   lives as long as the shim
+/// io.sock       streams of the container's processes                     lives as long as the shim
+/// exit.json     TaskOutcome                                              written by the shim before anyone is told
+/// ```
+///
+/// The folder itself is locked (flock) by the shim as long as it lives: taskd takes the lock before it starts the shim, and
+/// the shim inherits it. Unlocked means that no shim is, or will be, at work here.
+public struct TaskFolder: Sendable {
+  /// The file names above.
+  public enum File: String, Sendable {
+    case config = "config.json"
+    case options = "task.json"
+    case filter = "filter.bpf"
+    case progress = "state.json"
+    case outcome = "exit.json"
+    case control = "shim.sock"
+    case streams = "io.sock"
+  }
+
+  /// The folder's path.
+  public let path: FilePath
+
+  /// The folder at `path`, which need not exist.
+  public init(_ path: FilePath) { self.path = path }
+
+  /// The path of one of its files.
+  public func path(_ file: File) -> FilePath { path.appending(file.rawValue) }
+
+  /// The decoded content of a JSON file; nil when it does not exist. Fails with `corrupt` when it cannot be read.
+  public func read<Value: Decodable>(_ file: File, as type: Value.Type) throws(Fault) -> Value? {
+    guard let bytes = try bytes(file) else { return nil }
+    do {
+      return try JSONDecoder().decode(type, from: Data(bytes))
+    } catch {
+      throw Fault(.corrupt, "\(path(file)) cannot be understood", cause: ["\(error)"])
+    }
+  }
+
+  /// The bytes of a file; nil when it does not exist.
+  public func bytes(_ file: File) throws(Fault) -> [UInt8]? {
+    do {
+      return try Files.read(path(file).string, limit: 16 << 20)
+    } catch Errno.noSuchFileOrDirectory {
+      return nil
+    } catch {
+      throw Fault(.internal, "\(path(file)) cannot be read", cause: ["\(error)"])
+    }
+  }
+
+  /// Writes a JSON file whole: under another name first, then renamed. Not synced: the folder does not outlive a reboot.
+  public func write(_ file: File, _ value: some Encodable) throws(Fault) {
+    do {
+      let encoder = JSONEncoder()
+      encoder.outputFormatting = .withoutEscapingSlashes
+      try write(file, bytes: [UInt8](encoder.encode(value)))
+    } catch {
+      throw Fault(describing: error)
+    }
+  }
+
+  /// Writes a file whole: under another name first, then renamed.
+  public func write(_ file: File, bytes: [UInt8]) throws(Fault) {
+    do {
+      try DurableFile.write(path(file), bytes, durable: false)
+    } catch {
+      let code: FaultCode = error == .noSpace ? .noSpace : error == .readOnlyFileSystem ? .readOnly : .internal
+      throw Fault(code, "\(path(file)) cannot be written", cause: ["\(error)"])
+    }
+  }
+}
+
+/// task.json: what was asked for besides the OCI description.
+public struct TaskOptions: Codable, Sendable, Equatable {
+  public var id: String
+  /// The container's cgroup, as `linux.cgroupsPath` gives it.
+  public var cgroup: String
+  public var rootfs: [MountSpec]
+  /// Whether standard input is a pipe that clients can write to; else it is /dev/null.
+  public var stdin: Bool
+  /// Whether output waits for the first client.
+  public var hold: Bool
+  public var log: LogOptions?
+  /// Whether the program runs at once.
+  public var start: Bool
+  /// Whether a small init of ours is process 1.
+  public var useInit: Bool
+  /// A client is promised these streams from their first byte.
+  public var attach: AttachStreams?
+  /// `SECCOMP_FILTER_FLAG_*` for filter.bpf.
+  public var filterFlags: UInt32
+
+  public init(
+    id: String, cgroup: String, rootfs: [MountSpec], stdin: Bool = false, hold: Bool = false, log: LogOptions? = nil,
+    start: Bool = true, useInit: Bool = false, attach: AttachStreams? = nil, filterFlags: UInt32 = 0
+  ) {
+    self.id = id
+    self.cgroup = cgroup
+    self.rootfs = rootfs
+    self.stdin = stdin
+    self.hold = hold
+    self.log = log
+    self.start = start
+    self.useInit = useInit
+    self.attach = attach
+    self.filterFlags = filterFlags
+  }
+}
+
+/// state.json: enough to find and end everything when the shim is gone.
+public struct TaskProgress: Codable, Sendable, Equatable {
+  public var shimPid: Int32
+  /// The container's init, in taskd's pid namespace.
+  public var pid: Int32
+  /// RFC 3339; absent until the program runs.
+  public var startedAt: String?
+
+  public init(shimPid: Int32, pid: Int32, startedAt: String? = nil) {
+    self.shimPid = shimPid
+    self.pid = pid
+    self.startedAt = startedAt
+  }
+}
+
+/// exit.json: the end of a container and of all execs in it.
+public struct TaskOutcome: Codable, Sendable, Equatable {
+  public var pid: Int32
+  public var startedAt: String?
+  public var exit: ExitStatus
+  /// By exec id.
+  public var execs: [String: ExitStatus]
+
+  public init(pid: Int32, startedAt: String? = nil, exit: ExitStatus, execs: [String: ExitStatus] = [:]) {
+    self.pid = pid
+    self.startedAt = startedAt
+    self.exit = exit
+    self.execs = execs
+  }
+}
