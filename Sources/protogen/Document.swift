@@ -17,6 +17,8 @@ struct Schema {
   let name: String
   let summary: String
   let form: Form
+
+  var fields: [Field] { if case .structure(let fields) = form { fields } else { [] } }
 }
 
 /// One method of a service.
@@ -31,6 +33,7 @@ struct Method {
   let deadlineMilliseconds: Int?
 
   var typeName: String { Names.capitalised(function) }
+  var fields: [Field] { params + result }
 }
 
 /// A message of the server that nobody asked for.

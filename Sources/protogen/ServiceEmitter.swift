@@ -7,7 +7,8 @@ struct ServiceEmitter {
 
   /// Params and results, and the methods as values.
   func methods() -> String {
-    var writer = SourceWriter(source: source, imports: ["public import JSONRPC", "public import OCI"])
+    var writer = SourceWriter(
+      source: source, imports: ["public import JSONRPC"] + TypeEmitter.imports(document.methods.flatMap(\.fields)))
     writer.comment(document.summary.isEmpty ? "Types of the service." : document.summary)
     writer.block("public enum \(api)") { writer in
       for method in document.methods {
@@ -51,7 +52,7 @@ struct ServiceEmitter {
 
   /// The schemas of the document.
   func types() -> String {
-    var writer = SourceWriter(source: source, imports: ["public import JSONRPC", "public import OCI"])
+    var writer = SourceWriter(source: source, imports: TypeEmitter.imports(document.schemas.flatMap(\.fields)))
     writer.block("extension \(api)") { writer in
       for schema in document.schemas { TypeEmitter.write(schema, to: &writer) }
     }

@@ -1,5 +1,12 @@
 /// Writes structs and open enumerations.
 enum TypeEmitter {
+  /// The modules that the types of `fields` come from.
+  static func imports(_ fields: [Field]) -> [String] {
+    let names = Set(fields.flatMap { $0.type.split { "[]:? ".contains($0) }.map(String.init) })
+    let foreign = !names.isDisjoint(with: TypeNames.foreign.values)
+    return (names.contains("JSONValue") ? ["public import JSONRPC"] : []) + (foreign ? ["public import OCI"] : [])
+  }
+
   static func write(_ schema: Schema, to writer: inout SourceWriter) {
     switch schema.form {
     case .structure(let fields): structure(schema.name, schema.summary, fields, to: &writer)

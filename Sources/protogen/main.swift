@@ -30,7 +30,8 @@ func generate(root: String) throws {
       }
     }
   }
-  var writer = SourceWriter(source: "Protocols/types", imports: ["public import JSONRPC", "public import OCI"])
+  var writer = SourceWriter(
+    source: "Protocols/types", imports: TypeEmitter.imports(sharedSchemas.flatMap(\.fields)))
   for schema in sharedSchemas { TypeEmitter.write(schema, to: &writer) }
   outputs[generated + "/SharedTypes.swift"] = writer.text
 
