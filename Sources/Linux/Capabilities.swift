@@ -52,12 +52,17 @@ public enum Capabilities {
     return CapabilitySet(rawValue: bits)
   }
 
-  /// This process's effective set.
-  public static var effective: CapabilitySet {
+  /// This thread's effective set.
+  public static var effective: CapabilitySet { sets.effective }
+
+  /// This thread's permitted set.
+  public static var permitted: CapabilitySet { sets.permitted }
+
+  private static var sets: (effective: CapabilitySet, permitted: CapabilitySet) {
     var effective: UInt64 = 0
     var permitted: UInt64 = 0
     var inheritable: UInt64 = 0
     _ = cl_capget(&effective, &permitted, &inheritable)
-    return CapabilitySet(rawValue: effective)
+    return (CapabilitySet(rawValue: effective), CapabilitySet(rawValue: permitted))
   }
 }

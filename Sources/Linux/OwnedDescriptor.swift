@@ -97,7 +97,7 @@ public enum Descriptors {
 }
 
 /// The two ends of a pipe.
-public struct Pipe: ~Copyable {
+@frozen public struct Pipe: ~Copyable {
   /// The end to read from.
   public var read: OwnedDescriptor
   /// The end to write to.

@@ -76,19 +76,20 @@ public enum RemoveTree {
     if failure != 0 && failure != ENOENT { throw Errno(rawValue: failure) }
   }
 
-  /// The names in an open folder as bytes, from its beginning; at most some thousand at a time.
-  public static func list(_ folder: Int32) throws(Errno) -> [[UInt8]] {
+  /// The names in an open folder as bytes, from its beginning; the first `limit`, or a few more.
+  public static func list(_ folder: Int32, limit: Int = 4096) throws(Errno) -> [[UInt8]] {
     if lseek(folder, 0, SEEK_SET) < 0 { throw Errno(rawValue: errno) }
     var names: [[UInt8]] = []
     try withUnsafeTemporaryAllocation(byteCount: 32768, alignment: 8) { buffer throws(Errno) in
-      while names.count < 4096 {
+      while names.count < limit {
         let count = try check(cl_getdents(folder, buffer.baseAddress, buffer.count))
         if count == 0 { return }
         var offset = 0
         while offset < count {
           // struct linux_dirent64: u64 inode, s64 offset, u16 record length, u8 type, then the name.
           let length = Int(buffer.loadUnaligned(fromByteOffset: offset + 16, as: UInt16.self))
-          let name = Array(UnsafeRawBufferPointer(rebasing: buffer[(offset + 19)..<(offset + length)]).prefix { $0 != 0 })
+          let name = Array(
+            UnsafeRawBufferPointer(rebasing: buffer[(offset + 19)..<(offset + length)]).prefix { $0 != 0 })
           if name != [UInt8(ascii: ".")] && name != [UInt8(ascii: "."), UInt8(ascii: ".")] { names.append(name) }
           offset += length
         }

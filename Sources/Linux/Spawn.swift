@@ -77,7 +77,7 @@ public struct SpawnRequest: Sendable {
 }
 
 /// A child that was started.
-public struct SpawnedProcess: ~Copyable, Sendable {
+@frozen public struct SpawnedProcess: ~Copyable, Sendable {
   /// Its pid.
   public let pid: Int32
   /// Its descriptor, readable when it has ended.

@@ -78,7 +78,7 @@ public enum Terminal {
 }
 
 /// Both sides of a pseudo terminal.
-public struct PseudoTerminal: ~Copyable {
+@frozen public struct PseudoTerminal: ~Copyable {
   /// The side that shows: what is read from it is output, what is written to it is typed.
   public var master: OwnedDescriptor
   /// The side that programs have as 0, 1 and 2.

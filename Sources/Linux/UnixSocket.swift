@@ -161,7 +161,7 @@ public enum UnixSocket {
 }
 
 /// Two connected sockets.
-public struct Pair: ~Copyable {
+@frozen public struct Pair: ~Copyable {
   /// One end.
   public var first: OwnedDescriptor
   /// The other end.

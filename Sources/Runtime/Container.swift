@@ -44,8 +44,10 @@ public struct ContainerRequest: Sendable {
   public var io: ProcessIO
   /// Whether a tiny init of ours is process 1, which passes signals on and reaps orphans (`--init`).
   public var useInit: Bool
-  /// Whether the program waits for `StartedContainer.start()`. False is the fast path.
+  /// Whether the program waits for `ContainerProcess.start()`. False is the fast path.
   public var waitForStart: Bool
+  /// For tests: mount the layers as kernels before 6.8 need it.
+  var forceLegacyOverlay = false
 
   /// A request.
   public init(

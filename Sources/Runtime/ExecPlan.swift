@@ -1,0 +1,79 @@
+internal import CLinux
+internal import Cgroups
+internal import Faults
+internal import Glibc
+internal import Linux
+internal import OCI
+internal import SystemPackage
+
+/// One more program in a running container.
+enum Exec {
+  /// Everything that the child needs.
+  struct Plan {
+    let process: ProcessPlan
+    /// The container's own namespaces; the pid namespace is entered by the parent before the clone.
+    let namespaces: NamespaceKinds
+
+    init(_ request: ExecRequest) throws(Fault) {
+      process = try ProcessPlan(
+        request.process, filter: request.seccompFilter, filterFlags: request.seccompFlags, io: request.io)
+      var kinds: NamespaceKinds = []
+      for namespace in request.namespaces {
+        guard let kind = InitPlan.kinds[namespace.type] else {
+          throw Fault(.unsupported, "a namespace of the type \(namespace.type) is not supported")
+        }
+        kinds.insert(kind)
+      }
+      namespaces = kinds
+    }
+  }
+
+  /// What the child does: the steps of `Init`, as far as they are not the container's already, in the same order.
+  static func run(_ plan: Plan, container: Int32, channel: Int32, cgroup: borrowing CgroupEntry) {
+    var channel = channel
+    do throws(Fault) {
+      // 1. As step 1 of `Init`. Not dumpable before the container's namespaces are joined: its processes see this one.
+      cl_reset_signals()
+      try Init.setOOMScore(plan.process.oomScoreAdj, pid: nil)
+      if let label = plan.process.securityLabel {
+        try step("set the security label") { () throws(Errno) in
+          try Files.write("/proc/self/attr/" + label.file, label.text)
+        }
+      }
+      _ = cl_prctl(Int32(CL_PR_SET_DUMPABLE), 0, 0, 0, 0)
+      _ = setsid()
+      try SessionKeyring.make()
+      umask(0)
+
+      // 2. The cgroup, then all namespaces at once, of the process that the pidfd holds: none can be exchanged meanwhile.
+      let refused = cgroup.enter()
+      guard refused == 0 else {
+        throw Fault(.internal, "cannot enter the container's cgroup", cause: [Errno(rawValue: refused).description])
+      }
+      let kinds = plan.namespaces.subtracting(.pid)
+      try step("join the container's namespaces", code: .conflict) { () throws(Errno) in
+        try NamespaceKinds.join(container, kinds)
+      }
+      if plan.namespaces.contains(.user) {
+        try step("become root of the user namespace") { () throws(Errno) in
+          try check(cl_setgroups(0, nil))
+          try check(cl_setresgid(0))
+          try check(cl_setresuid(0))
+        }
+      }
+
+      // 3. A terminal, from the container's devpts.
+      var terminal: Int32?
+      if case .terminal = plan.process.io {
+        let root = try step("open the container's root") { () throws(Errno) in
+          try openat2(nil, "/", [.path, .directory])
+        }
+        terminal = try Console.open(root: root.rawValue, size: plan.process.consoleSize, channel: channel)
+      }
+      try Program.run(plan.process, terminal: terminal, channel: &channel, useInit: false, waitForStart: false)
+    } catch {
+      Handshake.report(channel, error)
+    }
+    cl_exit(1)
+  }
+}
