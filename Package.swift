@@ -68,7 +68,7 @@ let layer1: [Target] = [
 let layer2: [Target] = [
   library("RPCService", ["JSONRPC", "Protocol", "Linux", "Faults", log, lifecycle, system] + nio),
   library("ContentStore", ["Linux", "OCI", "Faults", crypto, system]),
-  library("Images", ["ContentStore", "Archive", "Linux", "OCI", "Protocol", "Faults", crypto, grdb, log, system]),
+  library("Images", ["ContentStore", "Archive", "Linux", "OCI", "JSONRPC", "Protocol", "Faults", crypto, grdb, log, system]),
   library("Snapshots", ["Archive", "Linux", "OCI", "Protocol", "Faults", grdb, log, system]),
   library("Runtime", ["CLinux", "Linux", "Cgroups", "OCI", "Faults", system]),
   library("ShimCore", ["Runtime", "CLinux", "Cgroups", "JSONRPC", "Protocol", "Linux", "OCI", "Faults", system]),
@@ -104,7 +104,7 @@ let allTests: [Target] = [
   tests("CgroupsTests", ["Cgroups", "CLinux", "Linux", "OCI", "Faults", system]),
   tests("OCITests", ["OCI", "Faults"]),
   tests("ContentStoreTests", ["ContentStore", "OCI", "Faults", system]),
-  tests("ImagesTests", ["Images", "ContentStore", "OCI", "Faults", log, system]),
+  tests("ImagesTests", ["Images", "ContentStore", "JSONRPC", "OCI", "Faults", log, system]),
   tests("SeccompTests", ["Seccomp", "CSeccomp", "CLinux", "OCI", "Faults"]),
   .testTarget(
     name: "SecurityTests", dependencies: [testSupport, system], exclude: ["Fixtures"], swiftSettings: swiftSettings),
