@@ -22,7 +22,7 @@ public struct ImportRequest: Sendable {
 
 /// How far an import is.
 public struct ImportProgress: Sendable, Equatable {
-  /// `reading` the archive, `storing` what was read.
+  /// `read` the archive, `write` what was read.
   public var stage: String
   /// The bytes so far.
   public var current: Int64
@@ -185,7 +185,7 @@ extension ImageStore {
         }
       }
     }
-    job.report("storing")
+    job.report("write")
     let blobs = Array(staged.values)
     let present = stored
     try change { database in

@@ -76,9 +76,15 @@ public struct HistoryEntry: Sendable, Equatable {
 /// What `remove` did.
 public struct Removal: Sendable, Equatable {
   /// The names that no longer exist, in familiar form.
-  public var untagged: [String] = []
+  public var untagged: [String]
   /// The ids of images, and the chain ids of layers that no image has any more.
-  public var deleted: [Digest] = []
+  public var deleted: [Digest]
+
+  /// Makes a removal of nothing, or of what is given.
+  public init(untagged: [String] = [], deleted: [Digest] = []) {
+    self.untagged = untagged
+    self.deleted = deleted
+  }
 }
 
 /// What the content store holds.

@@ -42,7 +42,7 @@ final class ImportJob {
   func advance(_ count: Int) throws(Fault) {
     current += Int64(count)
     try checkCancelled()
-    if current - reported >= Self.reportInterval { report("reading") }
+    if current - reported >= Self.reportInterval { report("read") }
   }
 
   func report(_ stage: String) {

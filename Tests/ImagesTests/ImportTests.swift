@@ -36,8 +36,8 @@ import Testing
     let path = try fixture.folder.write("archive", try image.dockerArchive(["big"]).finished)
     _ = try fixture.store.importPath(path, observer: ImportObserver(progress: { progress.add($0) }))
     #expect(try Data(contentsOf: URL(filePath: fixture.store.resolve("big").layers[1].path)) == image.layers[1])
-    #expect(progress.all.contains { $0.stage == "reading" && $0.current > 8 << 20 && $0.total ?? 0 > 10 << 20 })
-    #expect(progress.all.last?.stage == "storing")
+    #expect(progress.all.contains { $0.stage == "read" && $0.current > 8 << 20 && $0.total ?? 0 > 10 << 20 })
+    #expect(progress.all.last?.stage == "write")
   }
 
   @Test(arguments: ["gzip -c", "zstd -qc", "xz -0 -c", "bzip2 -c"])
