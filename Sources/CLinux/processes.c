@@ -166,9 +166,14 @@ int cl_thread_count(void) {
   // A folder's link count is 2 plus its sub-folders, here one per thread.
   return stat("/proc/self/task", &s) < 0 ? -1 : (int)s.st_nlink - 2;
 }
-void cl_exit(int status) {
-  _exit(status);
+void cl_rename_process(char **argv, const char *name) {
+  if (!argv || !argv[0]) return;
+  size_t room = strlen(argv[0]), length = strlen(name);
+  for (char **text = argv; *text; text++) memset(*text, 0, strlen(*text));
+  for (char **text = environ; text && *text; text++) memset(*text, 0, strlen(*text));
+  memcpy(argv[0], name, length < room ? length : room);
 }
+void cl_exit(int status) { _exit(status); }
 
 // ---- spawn
 

@@ -44,25 +44,15 @@ public enum MountPropagation: UInt64, Sendable {
 public enum Mounts {
   /// A new file system of `type` with its parameters in order (`nil` value: a flag), as a detached mount.
   ///
-  /// Values longer than 255 bytes do not fit one fsconfig(2) call: `EINVAL`.
+  /// Values longer than 255 bytes do not fit one fsconfig(2) call: `EINVAL`. `FileSystemContext` tells more on failure.
   public static func make(
     _ type: String, source: String? = nil, parameters: [(key: String, value: String?)] = [],
     attributes: MountAttributes = []
   ) throws(Errno) -> OwnedDescriptor {
-    let context = OwnedDescriptor(try check(cl_fsopen(type, UInt32(CL_FSOPEN_CLOEXEC))))
-    if let source {
-      try check(cl_fsconfig(context.rawValue, UInt32(CL_FSCONFIG_SET_STRING), "source", source, 0))
-    }
-    for parameter in parameters {
-      if let value = parameter.value {
-        try check(cl_fsconfig(context.rawValue, UInt32(CL_FSCONFIG_SET_STRING), parameter.key, value, 0))
-      } else {
-        try check(cl_fsconfig(context.rawValue, UInt32(CL_FSCONFIG_SET_FLAG), parameter.key, nil, 0))
-      }
-    }
-    try check(cl_fsconfig(context.rawValue, UInt32(CL_FSCONFIG_CMD_CREATE), nil, nil, 0))
-    return OwnedDescriptor(
-      try check(cl_fsmount(context.rawValue, UInt32(CL_FSMOUNT_CLOEXEC), UInt32(attributes.rawValue))))
+    let context = try FileSystemContext(type)
+    if let source { try context.set("source", source) }
+    for parameter in parameters { try context.set(parameter.key, parameter.value) }
+    return try context.mount(attributes)
   }
 
   /// A detached copy of the mount at `path` (what a bind mount is), with what is mounted below it when `recursive`.

@@ -78,8 +78,12 @@ final class InitPlan {
 
     userMap = try Self.map(linux.uidMappings, needed: ownsUserNamespace, "uidMappings")
     groupMap = try Self.map(linux.gidMappings, needed: ownsUserNamespace, "gidMappings")
-    var mapping: Int32?
-    if ownsUserNamespace { mapping = bag.add(try UserNamespace.make(userMap: userMap, groupMap: groupMap)) }
+    var mapping: IDMapping?
+    if ownsUserNamespace {
+      mapping = IDMapping(
+        namespace: bag.add(try UserNamespace.make(userMap: userMap, groupMap: groupMap)),
+        root: (try Self.root(linux.uidMappings, "uidMappings"), try Self.root(linux.gidMappings, "gidMappings")))
+    }
 
     root = try RootMount.prepare(
       request.rootfs, mapping: mapping, forceLegacy: request.forceLegacyOverlay, bag: bag)
@@ -142,6 +146,14 @@ final class InitPlan {
       throw Fault(.invalidArgument, "a user namespace needs \(name)")
     }
     return ranges.map { "\($0.containerID) \($0.hostID) \($0.size)\n" }.joined()
+  }
+
+  /// The id outside that 0 inside stands for.
+  private static func root(_ ranges: [RuntimeSpec.IDMapping]?, _ name: String) throws(Fault) -> UInt32 {
+    guard let range = ranges?.first(where: { $0.containerID == 0 && $0.size > 0 }) else {
+      throw Fault(.invalidArgument, "\(name) does not say who the container's root is outside: map the id 0")
+    }
+    return range.hostID
   }
 
   private static func propagation(_ name: String?) throws(Fault) -> MountPropagation? {

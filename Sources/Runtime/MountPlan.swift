@@ -32,7 +32,9 @@ struct PlannedMount {
   let options: MountOptions
 
   /// Checks and prepares `mounts`.
-  static func plan(_ mounts: [RuntimeSpec.Mount], mapping: Int32?, bag: DescriptorBag) throws(Fault) -> [PlannedMount] {
+  static func plan(_ mounts: [RuntimeSpec.Mount], mapping: IDMapping?, bag: DescriptorBag) throws(Fault)
+    -> [PlannedMount]
+  {
     var planned: [PlannedMount] = []
     planned.reserveCapacity(mounts.count)
     for mount in mounts {
@@ -65,7 +67,7 @@ struct PlannedMount {
   }
 
   private static func bind(
-    _ mount: RuntimeSpec.Mount, _ destination: String, _ options: inout MountOptions, mapping: Int32?,
+    _ mount: RuntimeSpec.Mount, _ destination: String, _ options: inout MountOptions, mapping: IDMapping?,
     bag: DescriptorBag
   ) throws(Fault) -> Action {
     guard let source = mount.source, source.hasPrefix("/") else {
@@ -88,7 +90,7 @@ struct PlannedMount {
     do throws(Errno) {
       let tree = try Mounts.clone(source, recursive: options.isRecursive || mount.type == "rbind")
       let isFolder = try FileStatus(of: tree.rawValue).kind == .directory
-      if options.isMapped, let mapping { try Mounts.change(tree.rawValue, userNamespace: mapping) }
+      if options.isMapped, let mapping { try Mounts.change(tree.rawValue, userNamespace: mapping.namespace) }
       try options.apply(to: tree.rawValue)
       return .bind(bag.add(tree), isFolder ? .directory : .file)
     } catch {

@@ -195,7 +195,7 @@ enum Program {
         throw Fault(
           .commandNotExecutable,
           "exec: \"\(path)\": leads through a link of /proc to a file that may be outside the container")
-      default: throw Fault(.commandNotExecutable, "exec: \"\(path)\": permission denied", cause: [error.description])
+      default: throw Fault(.commandNotExecutable, "exec: \"\(path)\": permission denied")
       }
     }
   }

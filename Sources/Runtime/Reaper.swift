@@ -26,6 +26,8 @@ enum Reaper {
       return
     }
     Descriptors.close(channel)
+    // What `ps` shows in the container: not the arguments and environment of the process that this was.
+    cl_rename_process(CommandLine.unsafeArgv, "gantry-init")
     do throws(Fault) {
       try Program.loadFilter(plan)
       if plan.filter != nil && !plan.noNewPrivileges { try plan.capabilities.finish() }

@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Faults
+internal import Glibc
 internal import Linux
 internal import SystemPackage
 
@@ -14,9 +15,9 @@ enum RootMount {
     case legacy(folder: String, data: String, attributes: MountAttributes)
   }
 
-  /// Prepares `mounts`; `mapping` is a user namespace whose ids the layers get.
+  /// Prepares `mounts`; `mapping` says whose ids the layers get.
   static func prepare(
-    _ mounts: [RootfsMount], mapping: Int32?, forceLegacy: Bool = false, bag: DescriptorBag
+    _ mounts: [RootfsMount], mapping: IDMapping?, forceLegacy: Bool = false, bag: DescriptorBag
   ) throws(Fault) -> Prepared {
     guard let mount = mounts.first, mounts.count == 1 else {
       throw Fault(.invalidArgument, "the root file system must be exactly one mount, not \(mounts.count)")
@@ -30,19 +31,19 @@ enum RootMount {
     }
   }
 
-  private static func bind(_ mount: RootfsMount, mapping: Int32?, bag: DescriptorBag) throws(Fault) -> Int32 {
+  private static func bind(_ mount: RootfsMount, mapping: IDMapping?, bag: DescriptorBag) throws(Fault) -> Int32 {
     var options = MountOptions(mount.options)
     options.propagation = options.propagation ?? .private
     return try step("open the root file system \(mount.source)") { () throws(Errno) in
       let tree = try Mounts.clone(mount.source, recursive: options.isRecursive)
-      if let mapping { try Mounts.change(tree.rawValue, userNamespace: mapping) }
+      if let mapping { try Mounts.change(tree.rawValue, userNamespace: mapping.namespace) }
       try options.apply(to: tree.rawValue)
       return bag.add(tree)
     }
   }
 
   private static func overlay(
-    _ mount: RootfsMount, mapping: Int32?, forceLegacy: Bool, bag: DescriptorBag
+    _ mount: RootfsMount, mapping: IDMapping?, forceLegacy: Bool, bag: DescriptorBag
   ) throws(Fault) -> Prepared {
     let options = MountOptions(mount.options)
     var parameters: [(key: String, value: String?)] = []
@@ -61,17 +62,45 @@ enum RootMount {
     guard KernelFeatures.overlayAppendsLayers, !forceLegacy else {
       return try legacy(layers, parameters, options)
     }
-    let all = layers.map { (key: "lowerdir+", value: Optional($0)) } + parameters
-    return .detached(
-      try step("mount the container's layers (\(layers.count)) as an overlay") { () throws(Errno) in
-        bag.add(try Mounts.make("overlay", source: "overlay", parameters: all, attributes: options.set))
-      })
+    var all = [Parameter.text("source", "overlay")]
+    for layer in layers { all.append(.text("lowerdir+", layer)) }
+    for (key, value) in parameters { all.append(.text(key, value)) }
+    return .detached(try make(all, options.set, layers: layers.count, bag: bag))
+  }
+
+  /// Gives `parameters` to a new overlay and makes it; a refusal carries the kernel's own words.
+  private static func make(
+    _ parameters: [Parameter], _ attributes: MountAttributes, layers: Int, bag: DescriptorBag
+  ) throws(Fault) -> Int32 {
+    let context = try step("use overlayfs: is it in the kernel (modprobe overlay)?", code: .unsupported) {
+      () throws(Errno) in try FileSystemContext("overlay")
+    }
+    do throws(Errno) {
+      for parameter in parameters {
+        switch parameter {
+        case .text(let key, let value): try context.set(key, value)
+        case .opened(let key, let descriptor): try context.set(key, opened: descriptor)
+        }
+      }
+      return bag.add(try context.mount(attributes))
+    } catch {
+      throw Fault(
+        faultCode(for: error, otherwise: .internal), "cannot mount the container's \(layers) layers as an overlay",
+        cause: [error.description] + context.messages())
+    }
+  }
+
+  /// One parameter of an overlay.
+  private enum Parameter {
+    case text(String, String?)
+    /// A folder by descriptor, which must stay open until the overlay is made.
+    case opened(String, Int32)
   }
 
   /// Layers seen through a user namespace's ids: each a detached idmapped copy, given to overlayfs by descriptor
   /// (Linux 6.13).
   private static func mapped(
-    _ layers: [String], _ parameters: [(key: String, value: String?)], _ options: MountOptions, mapping: Int32,
+    _ layers: [String], _ parameters: [(key: String, value: String?)], _ options: MountOptions, mapping: IDMapping,
     bag: DescriptorBag
   ) throws(Fault) -> Int32 {
     guard KernelFeatures.version >= KernelFeatures.Version(6, 13) else {
@@ -80,50 +109,25 @@ enum RootMount {
         "a user namespace with shared layers needs Linux 6.13 or newer, this is \(KernelFeatures.release): "
           + "run the container without --userns")
     }
-    return try step("mount the container's layers for its user namespace") { () throws(Errno) in
-      let context = OwnedDescriptor(try check(cl_fsopen("overlay", UInt32(CL_FSOPEN_CLOEXEC))))
-      func give(_ key: String, _ path: String) throws(Errno) {
+    var all = [Parameter.text("source", "overlay")]
+    func copy(_ path: String) throws(Fault) -> Int32 {
+      try step("give \(path) the ids of the container's user namespace", code: .unsupported) { () throws(Errno) in
         let layer = try Mounts.clone(path)
-        try Mounts.change(layer.rawValue, propagation: .private, userNamespace: mapping)
-        try check(cl_fsconfig(context.rawValue, UInt32(CL_FSCONFIG_SET_FD), key, nil, layer.rawValue))
+        try Mounts.change(layer.rawValue, propagation: .private, userNamespace: mapping.namespace)
+        return bag.add(layer)
       }
-      // upperdir and workdir must be on one mount: one idmapped copy of the folder above both.
-      var upper: String?
-      var work: String?
-      for layer in layers { try give("lowerdir+", layer) }
-      for (key, value) in parameters {
-        switch (key, value) {
-        case ("upperdir", let value?): upper = value
-        case ("workdir", let value?): work = value
-        case (_, let value?):
-          try check(cl_fsconfig(context.rawValue, UInt32(CL_FSCONFIG_SET_STRING), key, value, 0))
-        case (_, nil): try check(cl_fsconfig(context.rawValue, UInt32(CL_FSCONFIG_SET_FLAG), key, nil, 0))
-        }
-      }
-      if let upper, let work {
-        let (above, upperName, workName) = commonParent(upper, work)
-        let copy = try Mounts.clone(above)
-        try Mounts.change(copy.rawValue, propagation: .private, userNamespace: mapping)
-        for (key, name) in [("upperdir", upperName), ("workdir", workName)] {
-          let folder = try openat2(copy.rawValue, name, [.path, .directory], resolve: .beneath)
-          try check(cl_fsconfig(context.rawValue, UInt32(CL_FSCONFIG_SET_FD), key, nil, folder.rawValue))
-        }
-      }
-      try check(cl_fsconfig(context.rawValue, UInt32(CL_FSCONFIG_CMD_CREATE), nil, nil, 0))
-      return bag.add(
-        OwnedDescriptor(
-          try check(cl_fsmount(context.rawValue, UInt32(CL_FSMOUNT_CLOEXEC), UInt32(options.set.rawValue)))))
     }
-  }
-
-  private static func commonParent(_ a: String, _ b: String) -> (String, String, String) {
-    let first = ContainerTree.components(a)
-    let second = ContainerTree.components(b)
-    let shared = zip(first, second).prefix { $0 == $1 }.count
-    return (
-      "/" + first.prefix(shared).joined(separator: "/"), first.dropFirst(shared).joined(separator: "/"),
-      second.dropFirst(shared).joined(separator: "/")
-    )
+    for layer in layers { all.append(.opened("lowerdir+", try copy(layer))) }
+    // What the container writes gets its ids directly: the upper folder belongs to the container's root.
+    for (key, value) in parameters {
+      if key == "upperdir", let value {
+        try step("give \(value) to the container's root", code: .unsupported) { () throws(Errno) in
+          if Glibc.chown(value, mapping.root.uid, mapping.root.gid) != 0 { throw Errno(rawValue: errno) }
+        }
+      }
+      all.append(.text(key, value))
+    }
+    return try make(all, options.set, layers: layers.count, bag: bag)
   }
 
   /// All layers in one string of mount(2), which must fit a page: relative to the folder that all are in.
@@ -176,6 +180,14 @@ enum RootMount {
     }
     return parts
   }
+}
+
+/// The ids of the container's user namespace, for mounts.
+struct IDMapping {
+  /// A user namespace that has them.
+  let namespace: Int32
+  /// Who the container's root is outside.
+  let root: (uid: UInt32, gid: UInt32)
 }
 
 /// Descriptors that live as long as a plan does.

@@ -204,6 +204,9 @@ void cl_ignore_signal(int signal);
 int cl_wait_signal(int *sender);
 /// The threads of this process, by /proc/self/task's link count; -1 when /proc cannot be read.
 int cl_thread_count(void);
+/// Overwrites this process's arguments by `name` and its environment by nothing, as others see them in /proc. In C because
+/// `environ` is a mutable global, which Swift 6 does not let be read.
+void cl_rename_process(char **argv, const char *name);
 /// _exit(2) without running anything, marked as never returning for Swift.
 __attribute__((noreturn)) void cl_exit(int status);
 
