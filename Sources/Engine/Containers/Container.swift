@@ -40,6 +40,8 @@ final class ContainerDefinition: Sendable {
   var autoRemove: Bool { hostConfig.autoRemove ?? false }
   /// Its writes to the database must survive a power failure.
   var durable: Bool { !autoRemove }
+  /// It has anonymous volumes.
+  var hasVolumes: Bool { mounts.contains { $0.volume != nil } }
   var terminal: Bool { config.tty ?? false }
 
   /// What `docker ps` shows as the command.

@@ -85,6 +85,14 @@ enum HostDevices {
     return nodes
   }
 
+  /// The numbers of the block device at `path`.
+  static func block(_ path: String, field: String) throws -> (major: Int64, minor: Int64) {
+    guard let node = try under(path).first(where: { $0.type == "b" && $0.path == path }), let major = node.major,
+      let minor = node.minor
+    else { throw Fault(.invalidArgument, "\(field): \"\(path)\" is no block device") }
+    return (major, minor)
+  }
+
   private static func collect(_ folder: String, into nodes: inout [RuntimeSpec.Device], depth: Int) {
     guard depth < 6, let names = try? Files.list(folder) else { return }
     for name in names.sorted() where name != "." && name != ".." {

@@ -15,6 +15,7 @@ struct RequestCheck {
     try checkResources(host)
     try checkSysctls(host)
     try checkLog(host)
+    try refuseUnbuilt(config, host)
     _ = try SecurityOptions(host)
     _ = try machine.capabilities.resolve(
       add: host.capAdd ?? [], drop: host.capDrop ?? [], privileged: host.privileged ?? false)
@@ -99,6 +100,30 @@ struct RequestCheck {
         throw Fault(
           .invalidArgument, "CgroupParent: \"\(parent)\" is no path of a cgroup: give such as /mygroup, without ..")
       }
+    }
+  }
+
+  /// What Docker's API knows and this engine does not do yet.
+  private func refuseUnbuilt(_ config: ContainerConfig, _ host: HostConfig) throws {
+    let asked: [(String, Bool)] = [
+      ("VolumesFrom", !(host.volumesFrom ?? []).isEmpty), ("VolumeDriver", !(host.volumeDriver ?? "").isEmpty),
+      ("StorageOpt", !(host.storageOpt ?? [:]).isEmpty), ("Links", !(host.links ?? []).isEmpty),
+      ("DeviceRequests", !(host.deviceRequests ?? []).isEmpty), ("Cgroup", !(host.cgroup ?? "").isEmpty),
+      ("CpuRealtimePeriod", (host.cpuRealtimePeriod ?? 0) != 0),
+      ("CpuRealtimeRuntime", (host.cpuRealtimeRuntime ?? 0) != 0),
+      ("KernelMemoryTCP", (host.kernelMemoryTCP ?? 0) > 0), ("CpuCount", (host.cpuCount ?? 0) != 0),
+      ("CpuPercent", (host.cpuPercent ?? 0) != 0), ("IOMaximumIOps", (host.ioMaximumIOps ?? 0) != 0),
+      ("IOMaximumBandwidth", (host.ioMaximumBandwidth ?? 0) != 0),
+      ("Isolation", !["", "default"].contains(host.isolation ?? "")), ("MacAddress", !(config.macAddress ?? "").isEmpty),
+    ]
+    if let (field, _) = asked.first(where: \.1) {
+      throw Fault(.unsupported, "\(field) is not built yet: leave it out")
+    }
+    if let swappiness = host.memorySwappiness, !(-1...100).contains(swappiness) {
+      throw Fault(.invalidArgument, "MemorySwappiness: invalid value \(swappiness): from 0 to 100, or -1")
+    }
+    if let weight = host.blkioWeight, weight != 0, !(10...1000).contains(weight) {
+      throw Fault(.invalidArgument, "BlkioWeight: Range of blkio weight is from 10 to 1000")
     }
   }
 

@@ -194,6 +194,8 @@ struct SpecBuilder {
       memory.swap = swap == 0 ? Int64(limit) * 2 : swap
     }
     if let reservation = host.memoryReservation, reservation > 0 { memory.reservation = Int64(reservation) }
+    if let swappiness = host.memorySwappiness, swappiness >= 0 { memory.swappiness = UInt64(swappiness) }
+    if host.oomKillDisable ?? false { memory.disableOOMKiller = true }
     if memory != RuntimeSpec.Memory() { resources.memory = memory }
 
     var cpu = RuntimeSpec.CPU()
@@ -208,8 +210,32 @@ struct SpecBuilder {
     if let mems = host.cpusetMems, !mems.isEmpty { cpu.mems = mems }
     if cpu != RuntimeSpec.CPU() { resources.cpu = cpu }
 
+    if let blockIO = try blockIO(host) { resources.blockIO = blockIO }
     if let limit = host.pidsLimit, limit > 0 { resources.pids = .init(limit: Int64(limit)) }
     return resources
+  }
+
+  private func blockIO(_ host: HostConfig) throws -> RuntimeSpec.BlockIO? {
+    var result = RuntimeSpec.BlockIO()
+    if let weight = host.blkioWeight, weight > 0 { result.weight = UInt16(clamping: weight) }
+    func throttles(_ field: String, _ devices: [GatewayAPI.ThrottleDevice]?) throws -> [RuntimeSpec.ThrottleDevice]? {
+      guard let devices, !devices.isEmpty else { return nil }
+      return try devices.map { device in
+        let number = try HostDevices.block(device.path ?? "", field: field)
+        return .init(major: number.major, minor: number.minor, rate: UInt64(clamping: device.rate ?? 0))
+      }
+    }
+    result.throttleReadBpsDevice = try throttles("BlkioDeviceReadBps", host.blkioDeviceReadBps)
+    result.throttleWriteBpsDevice = try throttles("BlkioDeviceWriteBps", host.blkioDeviceWriteBps)
+    result.throttleReadIOPSDevice = try throttles("BlkioDeviceReadIOps", host.blkioDeviceReadIOps)
+    result.throttleWriteIOPSDevice = try throttles("BlkioDeviceWriteIOps", host.blkioDeviceWriteIOps)
+    if let weights = host.blkioWeightDevice, !weights.isEmpty {
+      result.weightDevice = try weights.map { device in
+        let number = try HostDevices.block(device.path ?? "", field: "BlkioWeightDevice")
+        return .init(major: number.major, minor: number.minor, weight: UInt16(clamping: device.weight ?? 0))
+      }
+    }
+    return result == RuntimeSpec.BlockIO() ? nil : result
   }
 
   static let rlimitNames: Set<String> = [

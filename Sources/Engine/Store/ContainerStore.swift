@@ -7,7 +7,8 @@ import Synchronization
 ///
 ///     containers ── id, name, created, image, image_id, parent, config, host_config, mounts, one_shot
 ///                   phase, pid, started, finished, exit_code, oom, error
-///     volumes ───── id, container, destination, created      (anonymous volumes; the folder is volumes/<id>/_data)
+///     volumes ───── id, container, destination, created      (anonymous volumes; the folder is volumes/<id>/_data;
+///                   container is '' once the volume is to go)
 ///
 /// One connection writes, in order. `durable` writes reach the disk before they return (`synchronous=FULL`); the others
 /// survive a kill of this process, but a power failure may take the latest with it: that is right for `--rm` containers,
@@ -133,6 +134,19 @@ final class ContainerStore: Sendable {
     }
   }
 
+  /// Writes that a run has begun, unless that run is already known to have ended (this comes late by design).
+  func updateRunning(id: String, state: ContainerState) async throws {
+    guard let running = state.running else { return }
+    try await write(durable: false) { db in
+      try db.cachedStatement(
+        sql: """
+          UPDATE containers SET phase = 'running', pid = ?, started = ?
+          WHERE id = ? AND phase IN ('created', 'starting', 'exited') AND (finished IS NULL OR finished < ?)
+          """
+      ).execute(arguments: [running.pid, running.startedAt.nanoseconds, id, running.startedAt.nanoseconds])
+    }
+  }
+
   /// Gives a container another name.
   func rename(id: String, name: String) async throws {
     try await write(durable: true) { db in
@@ -140,27 +154,34 @@ final class ContainerStore: Sendable {
     }
   }
 
-  /// Deletes a container's row, and the rows of its anonymous volumes when those went with it.
-  func delete(id: String, volumes: Bool, durable: Bool) async throws {
+  /// Deletes a container's row. Its anonymous volumes stay, or are marked as doomed in the same step: their rows go when
+  /// their folders have gone (`forgetVolumes`).
+  func delete(id: String, doomVolumes: Bool, durable: Bool) async throws {
     try await write(durable: durable) { db in
       try db.cachedStatement(sql: "DELETE FROM containers WHERE id = ?").execute(arguments: [id])
-      if volumes { try db.cachedStatement(sql: "DELETE FROM volumes WHERE container = ?").execute(arguments: [id]) }
+      if doomVolumes {
+        try db.execute(sql: "UPDATE volumes SET container = '' WHERE container = ?", arguments: [id])
+      }
     }
+  }
+
+  /// Deletes the rows of volumes whose folders are gone.
+  func forgetVolumes(_ ids: [String]) async throws {
+    guard !ids.isEmpty else { return }
+    try await write(durable: false) { db in
+      for id in ids { try db.execute(sql: "DELETE FROM volumes WHERE id = ?", arguments: [id]) }
+    }
+  }
+
+  /// Volumes that were to go with their container and may still be there.
+  func doomedVolumes() async throws -> [String] {
+    try await queue.read { try String.fetchAll($0, sql: "SELECT id FROM volumes WHERE container = ''") }
   }
 
   /// Every container.
   func containers() async throws -> [ContainerRow] {
     try await queue.read { db in
       try Row.fetchAll(db, sql: "SELECT * FROM containers").map(ContainerRow.init(row:))
-    }
-  }
-
-  /// Every anonymous volume.
-  func volumes() async throws -> [VolumeRow] {
-    try await queue.read { db in
-      try Row.fetchAll(db, sql: "SELECT * FROM volumes").map {
-        VolumeRow(id: $0["id"], container: $0["container"], destination: $0["destination"])
-      }
     }
   }
 }

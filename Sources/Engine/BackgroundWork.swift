@@ -1,0 +1,72 @@
+import Synchronization
+
+/// Work that nobody waits for, so that a shutdown can.
+final class BackgroundWork: Sendable {
+  private struct State {
+    var count = 0
+    var drained: [CheckedContinuation<Void, Never>] = []
+  }
+  private let state = Mutex(State())
+
+  /// Runs `body` beside the caller.
+  @discardableResult
+  func run(_ body: @escaping @Sendable () async -> Void) -> Task<Void, Never> {
+    state.withLock { $0.count += 1 }
+    return Task {
+      await body()
+      self.finish()
+    }
+  }
+
+  private func finish() {
+    let waiting = state.withLock { state -> [CheckedContinuation<Void, Never>] in
+      state.count -= 1
+      guard state.count == 0 else { return [] }
+      defer { state.drained = [] }
+      return state.drained
+    }
+    for continuation in waiting { continuation.resume() }
+  }
+
+  /// Returns when nothing runs.
+  func drain() async {
+    await withCheckedContinuation { continuation in
+      let idle = state.withLock { state in
+        if state.count == 0 { return true }
+        state.drained.append(continuation)
+        return false
+      }
+      if idle { continuation.resume() }
+    }
+  }
+}
+
+/// How containers ended that are gone: who asks a moment later (`run --rm` asks for the exit code) still gets an answer.
+final class Tombstones: Sendable {
+  /// How many are remembered.
+  static let kept = 2048
+
+  private struct State {
+    var results: [String: WaitResult] = [:]
+    var order: [String] = []
+    var head = 0
+  }
+  private let state = Mutex(State())
+
+  /// Remembers how `id` ended.
+  func add(_ id: String, _ result: WaitResult) {
+    state.withLock { state in
+      if state.order.count < Tombstones.kept {
+        state.order.append(id)
+      } else {
+        state.results[state.order[state.head]] = nil
+        state.order[state.head] = id
+        state.head = (state.head + 1) % Tombstones.kept
+      }
+      state.results[id] = result
+    }
+  }
+
+  /// The end of the container with that whole id.
+  subscript(id: String) -> WaitResult? { state.withLock { $0.results[id] } }
+}

@@ -1,0 +1,103 @@
+import Faults
+import Protocol
+
+extension Engine {
+  /// The containers that a list shows, newest first. It reads what containers publish, and waits for none of them.
+  func list(
+    all: Bool, limit: Int, filters: Filters, sizes: Bool
+  ) async throws -> [GatewayAPI.ContainerSummary] {
+    var ancestors: [String: String] = [:]
+    for name in ContainerFilter.ancestors(in: filters) {
+      if let id = try? await images.resolve(.init(reference: name)).image.id { ancestors[name] = id }
+    }
+    let filter = try ContainerFilter(filters, all: all || limit > 0, ancestors: ancestors) {
+      try directory.resolve($0).definition.created
+    }
+    var chosen: [(container: Container, published: Container.Published)] = []
+    for container in directory.all {
+      let published = container.published
+      if filter.matches(container.definition, published) { chosen.append((container, published)) }
+    }
+    chosen.sort { $0.container.definition.created > $1.container.definition.created }
+    if limit > 0, chosen.count > limit { chosen.removeLast(chosen.count - limit) }
+    let now = Timestamp.now()
+    var result: [GatewayAPI.ContainerSummary] = []
+    result.reserveCapacity(chosen.count)
+    for (container, published) in chosen {
+      var summary = Engine.summary(container.definition, published, now: now)
+      if sizes {
+        let size = await self.sizes(container.definition)
+        summary.sizeRw = size.written
+        summary.sizeRootFs = size.total
+      }
+      result.append(summary)
+    }
+    return result
+  }
+
+  static func summary(
+    _ definition: ContainerDefinition, _ published: Container.Published, now: Timestamp
+  ) -> GatewayAPI.ContainerSummary {
+    let mode = definition.hostConfig.networkMode == "host" ? "host" : "none"
+    let ports = (definition.config.exposedPorts?.keys.sorted() ?? []).compactMap { port -> GatewayAPI.PortSummary? in
+      let parts = port.split(separator: "/", maxSplits: 1)
+      guard published.state.running != nil, let number = Int64(parts.first ?? "") else { return nil }
+      return .init(privatePort: number, type: parts.count == 2 ? String(parts[1]) : "tcp")
+    }
+    return GatewayAPI.ContainerSummary(
+      id: definition.id, names: ["/" + published.name], image: definition.image, imageID: definition.imageID,
+      command: definition.command, created: definition.created.seconds, ports: ports,
+      labels: definition.config.labels ?? [:], state: published.state.word,
+      status: StatusText.status(published.state, now: now),
+      hostConfig: .init(networkMode: mode), networkSettings: .init(networks: [mode: .object([:])]),
+      mounts: definition.mounts.filter { $0.kind != .tmpfs }.map(Engine.mountPoint))
+  }
+
+  private static func mountPoint(_ mount: PlannedMount) -> GatewayAPI.MountPoint {
+    GatewayAPI.MountPoint(
+      type: .init(rawValue: mount.kind.rawValue), name: mount.volume, source: mount.source,
+      destination: mount.destination, driver: mount.volume == nil ? nil : "local", mode: mount.mode, rw: !mount.readOnly,
+      propagation: mount.kind == .bind ? (mount.propagation.isEmpty ? "rprivate" : mount.propagation) : "")
+  }
+
+  /// Bytes that a container wrote, and those with its image's layers.
+  func sizes(_ definition: ContainerDefinition) async -> (written: Int64, total: Int64) {
+    let written = (try? await snapshots.usage(.init(key: definition.id)).bytes) ?? 0
+    let image = (try? await images.list(.init(all: true)).images.first { $0.id == definition.imageID }?.size) ?? 0
+    return (written, written + image)
+  }
+
+  /// Docker's inspect of a container.
+  func inspect(_ container: Container, sizes wanted: Bool) async throws -> Inspect {
+    let definition = container.definition
+    var graph: [String: String] = [:]
+    if let mount = (try? await snapshots.mounts(.init(key: definition.id)).mounts)?.first {
+      graph = Engine.graph(mount)
+    }
+    return Inspect(
+      definition: definition, published: container.published, execs: execs.running(in: definition.id), graph: graph,
+      sizes: wanted ? await sizes(definition) : nil,
+      hostname: SpecBuilder.hostname(
+        id: definition.id, config: definition.config, hostConfig: definition.hostConfig, machine: machine))
+  }
+
+  /// The folders of an overlay in Docker's words.
+  static func graph(_ mount: MountSpec) -> [String: String] {
+    var lower: [String] = []
+    var graph: [String: String] = [:]
+    for option in mount.options {
+      let pair = option.split(separator: "=", maxSplits: 1)
+      guard pair.count == 2 else { continue }
+      switch pair[0] {
+      case "lowerdir+": lower.append(String(pair[1]))
+      case "lowerdir": lower += pair[1].split(separator: ":").map(String.init)
+      case "upperdir": graph["UpperDir"] = String(pair[1])
+      case "workdir": graph["WorkDir"] = String(pair[1])
+      default: break
+      }
+    }
+    if !lower.isEmpty { graph["LowerDir"] = lower.joined(separator: ":") }
+    if graph.isEmpty, !mount.source.isEmpty, mount.type == "bind" { graph["UpperDir"] = mount.source }
+    return graph
+  }
+}

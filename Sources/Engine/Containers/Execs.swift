@@ -1,0 +1,113 @@
+import Faults
+import OCI
+import Protocol
+import Synchronization
+
+/// One exec: a further process in a running container.
+struct ExecRecord: Sendable {
+  let id: String
+  let container: String
+  let config: GatewayAPI.ExecConfig
+  let process: RuntimeSpec.Process
+  var pid: Int?
+  var exit: Int?
+
+  var isRunning: Bool { exit == nil }
+}
+
+/// The execs of all containers. Those that ended are kept for a while, so that their exit code can be asked for.
+final class ExecDirectory: Sendable {
+  /// Ended execs that are remembered, over all containers.
+  static let kept = 1024
+
+  private struct State {
+    var records: [String: ExecRecord] = [:]
+    var ended: [String] = []
+    var waiters: [String: [(key: Int, continuation: CheckedContinuation<Int, any Error>)]] = [:]
+    var nextWaiter = 0
+  }
+  private let state = Mutex(State())
+
+  func insert(_ record: ExecRecord) { state.withLock { $0.records[record.id] = record } }
+
+  func started(_ id: String, pid: Int) { state.withLock { $0.records[id]?.pid = pid } }
+
+  /// Takes an exec out that could not be started.
+  func remove(_ id: String) { state.withLock { _ = $0.records.removeValue(forKey: id) } }
+
+  /// The exec with that id or a unique beginning of it.
+  func find(_ reference: String) throws -> ExecRecord {
+    try state.withLock { state in
+      if let exact = state.records[reference] { return exact }
+      let found = reference.utf8.count >= 4 ? state.records.values.filter { $0.id.hasPrefix(reference) } : []
+      guard found.count == 1 else { throw Fault(.notFound, "No such exec instance: \(reference)") }
+      return found[0]
+    }
+  }
+
+  func running(in container: String) -> [String] {
+    state.withLock { state in
+      state.records.values.filter { $0.container == container && $0.isRunning }.map(\.id).sorted()
+    }
+  }
+
+  /// Notes how an exec ended and answers who waits; nil when that is known or the exec is not ours.
+  func ended(_ id: String, code: Int) -> ExecRecord? {
+    let (record, waiters) = state.withLock { state -> (ExecRecord?, [CheckedContinuation<Int, any Error>]) in
+      guard let record = state.records[id], record.exit == nil else { return (nil, []) }
+      state.records[id]?.exit = code
+      state.ended.append(id)
+      if state.ended.count > ExecDirectory.kept {
+        state.records[state.ended.removeFirst()] = nil
+      }
+      return (state.records[id] ?? record, (state.waiters.removeValue(forKey: id) ?? []).map(\.continuation))
+    }
+    for waiter in waiters { waiter.resume(returning: code) }
+    return record
+  }
+
+  /// Ends everything that still runs in a container that ended: its processes are gone.
+  func containerEnded(_ container: String) {
+    for id in running(in: container) { _ = ended(id, code: 137) }
+  }
+
+  func containerRemoved(_ container: String) {
+    state.withLock { state in
+      let gone = state.records.values.filter { $0.container == container }.map(\.id)
+      for id in gone { state.records[id] = nil }
+      let set = Set(gone)
+      state.ended.removeAll(where: set.contains)
+    }
+  }
+
+  /// The exit code of an exec, once it has one.
+  func wait(_ reference: String) async throws -> Int {
+    let record = try find(reference)
+    let key = state.withLock { state in
+      state.nextWaiter += 1
+      return state.nextWaiter
+    }
+    return try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { continuation in
+        let answer = state.withLock { state -> Int?? in
+          if Task.isCancelled { return .some(nil) }
+          guard let current = state.records[record.id] else { return .some(record.exit ?? 137) }
+          if let exit = current.exit { return .some(exit) }
+          state.waiters[record.id, default: []].append((key, continuation))
+          return .none
+        }
+        switch answer {
+        case .none: break
+        case .some(.none): continuation.resume(throwing: Fault(.cancelled, "the wait was taken back"))
+        case .some(.some(let code)): continuation.resume(returning: code)
+        }
+      }
+    } onCancel: {
+      let waiter = state.withLock { state -> CheckedContinuation<Int, any Error>? in
+        guard let index = state.waiters[record.id]?.firstIndex(where: { $0.key == key }) else { return nil }
+        return state.waiters[record.id]?.remove(at: index).continuation
+      }
+      waiter?.resume(throwing: Fault(.cancelled, "the wait was taken back"))
+    }
+  }
+}

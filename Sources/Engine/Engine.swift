@@ -1,0 +1,130 @@
+public import Faults
+import JSONRPC
+public import Logging
+import OCI
+public import Protocol
+import Synchronization
+
+/// Where the engine keeps its state and what it may assume.
+public struct EngineSettings: Sendable {
+  /// The folder that lasts: `ROOT/gateway` (database, containers' files, volumes).
+  public var folder: String
+  /// The folder of sockets: `/run/gantry`.
+  public var state: String
+  /// The group that may use the sockets; nil for root alone.
+  public var group: UInt32?
+  /// The services that it is made of, for `system.status`.
+  public var services: [ServiceEndpoint]
+
+  /// Takes them.
+  public init(folder: String, state: String, group: UInt32?, services: [ServiceEndpoint] = []) {
+    self.folder = folder
+    self.state = state
+    self.group = group
+    self.services = services
+  }
+}
+
+/// Containers, their images' names, events: composed from an image, a snapshot and a task service, which know nothing of
+/// each other. It is what answers on gantry.sock, and works the same over other implementations of the three.
+///
+/// A container's row is the truth about what it is; the task service is the truth about whether it runs. `load` and
+/// `tasksReturned` bring them together, at start and whenever a service came back.
+public final class Engine: Sendable {
+  let images: any ImageService
+  let snapshots: any SnapshotService
+  let tasks: any TaskService
+  let settings: EngineSettings
+  let machine: Machine
+  let store: ContainerStore
+  let streams: StreamServer
+  let log: Logger
+  let directory = ContainerDirectory()
+  let events = EventHub()
+  let execs = ExecDirectory()
+  let tombstones = Tombstones()
+  let imageCache = ImageCache()
+  let background = BackgroundWork()
+  let startedAt = Timestamp.now()
+  /// Containers whose rows cannot be read: nothing of theirs is touched.
+  let unreadable = Mutex<Set<String>>([])
+
+  /// Opens the database in `settings.folder` and listens for streams; call `load` before the first request.
+  public convenience init(
+    images: any ImageService, snapshots: any SnapshotService, tasks: any TaskService, settings: EngineSettings, log: Logger
+  ) throws {
+    try self.init(
+      images: images, snapshots: snapshots, tasks: tasks, settings: settings, machine: .read(), log: log)
+  }
+
+  init(
+    images: any ImageService, snapshots: any SnapshotService, tasks: any TaskService, settings: EngineSettings,
+    machine: Machine, log: Logger
+  ) throws {
+    self.images = images
+    self.snapshots = snapshots
+    self.tasks = tasks
+    self.settings = settings
+    self.machine = machine
+    self.log = log
+    for folder in [settings.folder, settings.folder + "/containers", settings.folder + "/volumes"] {
+      try Folders.make(folder, mode: 0o711)
+    }
+    store = try ContainerStore(path: settings.folder + "/containers.db")
+    streams = StreamServer(path: settings.state + "/gantry-streams.sock", group: settings.group)
+    try streams.start()
+  }
+
+  /// Lets work under way finish (cleanups), and stops to give out streams. Containers go on.
+  public func shutdown() async {
+    streams.stop()
+    await background.drain()
+  }
+
+  var builder: SpecBuilder { SpecBuilder(machine: machine) }
+
+  func files(_ id: String) -> ContainerFiles {
+    ContainerFiles(folder: "\(settings.folder)/containers/\(id)", id: id)
+  }
+
+  func volumeFolder(_ id: String) -> String { "\(settings.folder)/volumes/\(id)" }
+
+  /// Publishes an event of a container: its name, image and labels go with it.
+  func publish(_ action: String, _ container: Container, _ attributes: [String: String] = [:]) {
+    var all = container.definition.config.labels ?? [:]
+    all["image"] = container.definition.image
+    all["name"] = container.name
+    all.merge(attributes) { _, own in own }
+    events.publish(Event("container", action, actor: container.id, attributes: all))
+  }
+}
+
+/// Runs `body` to its end even when the caller goes away: a change that has begun is not left half done.
+func shielded<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) async throws(Fault) -> Result {
+  switch await Task(operation: body).result {
+  case .success(let value): return value
+  case .failure(let error): throw Fault(describing: error)
+  }
+}
+
+/// Runs `body`; nil when it fails with one of `codes`, as when what it works on is gone already.
+@discardableResult
+func allowing<Result>(_ codes: FaultCode..., body: () async throws -> Result) async throws -> Result? {
+  do {
+    return try await body()
+  } catch let fault as Fault {
+    guard codes.contains(fault.code) else { throw fault }
+    return nil
+  }
+}
+
+/// Runs `body` and lets every error out as a fault.
+func faulted<Result>(_ body: () async throws -> Result) async throws(Fault) -> Result {
+  do {
+    return try await body()
+  } catch is CancellationError {
+    throw Fault(.cancelled, "the call was taken back")
+  } catch {
+    throw Fault(describing: error)
+  }
+}

@@ -1,0 +1,103 @@
+public import Faults
+public import JSONRPC
+public import Protocol
+
+/// What gantry.sock answers about images.
+extension Engine {
+  /// Begins to take in an image archive: the stream goes straight to the image service.
+  public func imageOpenLoad(
+    _ params: GatewayAPI.ImageOpenLoadParams, _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImageOpenLoadResult {
+    let opened = try await images.openImport(.init(names: params.names, platform: params.platform), context.passedOn)
+    return .init(load: opened.`import`, stream: opened.stream)
+  }
+
+  /// Waits for the archive's end and unpacks its images.
+  public func imageFinishLoad(
+    _ params: GatewayAPI.ImageFinishLoadParams, _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImageFinishLoadResult {
+    try await faulted {
+      let imported = try await images.finishImport(.init(import: params.load), context.passedOn).images
+      try await unpack(imported, context)
+      return .init(images: imported)
+    }
+  }
+
+  /// Takes a load back.
+  public func imageCancelLoad(
+    _ params: GatewayAPI.ImageCancelLoadParams, _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImageCancelLoadResult {
+    _ = try await images.cancelImport(.init(import: params.load), context.passedOn)
+    return .init()
+  }
+
+  /// Takes in an archive or a layout folder of this machine.
+  public func imageLoadPath(
+    _ params: GatewayAPI.ImageLoadPathParams, _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImageLoadPathResult {
+    try await faulted {
+      let imported = try await images.importPath(
+        .init(path: params.path, names: params.names, platform: params.platform), context.passedOn
+      ).images
+      try await unpack(imported, context)
+      return .init(images: imported)
+    }
+  }
+
+  /// Lists images.
+  public func imageList(
+    _ params: GatewayAPI.ImageListParams, _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImageListResult {
+    try await faulted {
+      var filters = params.filters ?? [:]
+      if let reference = params.reference, !reference.isEmpty { filters["reference", default: []].append(reference) }
+      return .init(images: try await listImages(all: params.all ?? false, filters: Filters(filters)))
+    }
+  }
+
+  /// Everything about an image.
+  public func imageInspect(
+    _ params: GatewayAPI.ImageInspectParams, _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImageInspectResult {
+    try await faulted {
+      .init(image: try await naming(params.image) { try await images.inspect(.init(reference: params.image)).image })
+    }
+  }
+
+  /// How an image was made.
+  public func imageHistory(
+    _ params: GatewayAPI.ImageHistoryParams, _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImageHistoryResult {
+    try await faulted {
+      .init(entries: try await naming(params.image) { try await images.history(.init(reference: params.image)).entries })
+    }
+  }
+
+  /// Gives an image a further name.
+  public func imageTag(
+    _ params: GatewayAPI.ImageTagParams, _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImageTagResult {
+    try await faulted {
+      try await tagImage(source: params.source, target: params.target)
+      return .init()
+    }
+  }
+
+  /// Removes a name, and an image with its last one.
+  public func imageRemove(
+    _ params: GatewayAPI.ImageRemoveParams, _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImageRemoveResult {
+    try await faulted {
+      let gone = try await removeImage(params.image, force: params.force ?? false, prune: !(params.noPrune ?? false))
+      return .init(untagged: gone.untagged, deleted: gone.deleted)
+    }
+  }
+}
+
+extension CallContext {
+  /// The context for a call that this call makes: its deadline, progress and trace, not its connection.
+  var passedOn: CallContext {
+    CallContext(
+      deadline: deadline, traceparent: traceparent, cancellation: cancellation, progress: progressHandler)
+  }
+}

@@ -1,0 +1,199 @@
+import Faults
+import Foundation
+import JSONRPC
+import OCI
+import Protocol
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// A container that was decided on but exists nowhere yet, except for its name, which is reserved.
+struct Draft: Sendable {
+  let definition: ContainerDefinition
+  let name: String
+  let image: RunImage
+  let warnings: [String]
+}
+
+extension Engine {
+  /// Decides everything about a new container: the image's defaults, the checks, the mounts, the id, the name.
+  func draft(
+    name: String?, config: ContainerConfig, hostConfig: HostConfig, platform: String?, oneShot: Bool
+  ) async throws -> Draft {
+    let given = name.map { $0.hasPrefix("/") ? String($0.dropFirst()) : $0 } ?? ""
+    if !given.isEmpty, !Names.isValid(given) {
+      throw Fault(.invalidArgument, "Invalid container name (\(given)), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
+    }
+    guard let reference = config.image, !reference.isEmpty else {
+      throw Fault(.invalidArgument, "Image: no image was named for the container")
+    }
+    let image = try await runImage(reference, platform: platform)
+    let merged = ImageMerge.merge(config, image: image.execution)
+    try RequestCheck(machine: machine).check(merged, hostConfig)
+    let imageVolumes = image.execution?.volumes.map { Array($0.keys) } ?? []
+    let mounts = try MountPlanner(volumesFolder: settings.folder + "/volumes")
+      .plan(config: merged, hostConfig: hostConfig, imageVolumes: imageVolumes)
+    for mount in mounts where mount.kind == .bind && !mount.createSource && !Folders.exists(mount.source) {
+      throw Fault(
+        .invalidArgument,
+        "invalid mount config for type \"bind\": bind source path does not exist: \(mount.source)")
+    }
+    var id = Identifier.random()
+    while UInt64(id.prefix(12)) != nil { id = Identifier.random() }  // a host name of digits alone looks like a number
+    let definition = ContainerDefinition(
+      id: id, created: .now(), image: reference, imageID: image.id, parent: image.parent, config: merged,
+      hostConfig: hostConfig, mounts: mounts, files: files(id), oneShot: oneShot)
+    // Builds once to refuse now what could not be started later.
+    _ = try builder.build(specInput(definition))
+    let name: String
+    if given.isEmpty {
+      name = directory.reserveGeneratedName(for: id)
+    } else {
+      try directory.reserve(name: given, for: id)
+      name = given
+    }
+    return Draft(definition: definition, name: name, image: image, warnings: [])
+  }
+
+  func specInput(_ definition: ContainerDefinition) -> SpecBuilder.Input {
+    SpecBuilder.Input(
+      id: definition.id, config: definition.config, hostConfig: definition.hostConfig, mounts: definition.mounts,
+      files: definition.files)
+  }
+
+  /// The image that `reference` means now.
+  func runImage(_ reference: String, platform: String? = nil) async throws -> RunImage {
+    let resolved = try await images.resolve(.init(reference: reference, platform: platform)).image
+    return RunImage(id: resolved.id, execution: resolved.config.config, layers: resolved.layers)
+  }
+
+  /// The row of a new container.
+  func row(_ draft: Draft, state: ContainerState) throws -> ContainerRow {
+    let encoder = JSONEncoder()
+    let definition = draft.definition
+    return ContainerRow(
+      id: definition.id, name: draft.name, created: definition.created.nanoseconds, image: definition.image,
+      imageID: definition.imageID, parent: definition.parent, config: try encoder.encode(definition.config),
+      hostConfig: try encoder.encode(definition.hostConfig), mounts: try encoder.encode(definition.mounts),
+      oneShot: definition.oneShot, state: state)
+  }
+
+  func volumeRows(_ definition: ContainerDefinition) -> [VolumeRow] {
+    definition.mounts.compactMap { mount in
+      mount.volume.map { VolumeRow(id: $0, container: definition.id, destination: mount.destination) }
+    }
+  }
+
+  /// A writable snapshot of the image for the container; unpacks layers that were never unpacked.
+  func prepareSnapshot(_ definition: ContainerDefinition, _ image: RunImage?) async throws -> [MountSpec] {
+    let params = SnapshotAPI.PrepareParams(
+      key: definition.id, parent: definition.parent, volatile: definition.autoRemove ? true : nil,
+      labels: ["gantry.container": definition.id])
+    if let mounts = try await allowing(.notFound, body: { try await snapshots.prepare(params).mounts }) { return mounts }
+    // The layers are not there: imported behind our back, or set aside at a check.
+    let layers: [LayerSource]
+    if let image { layers = image.layers } else { layers = try await runImage(definition.imageID).layers }
+    _ = try await snapshots.unpack(.init(layers: layers))
+    return try await snapshots.prepare(params).mounts
+  }
+
+  /// The files and folders on the host that the container sees.
+  func prepareHost(_ definition: ContainerDefinition) throws {
+    let host = definition.hostConfig
+    let hostname = SpecBuilder.hostname(
+      id: definition.id, config: definition.config, hostConfig: host, machine: machine)
+    try definition.files.create(
+      hostname: hostname, domainname: definition.config.domainname ?? "", extraHosts: host.extraHosts ?? [],
+      dns: Resolver(servers: host.dns ?? [], search: host.dnsSearch ?? [], options: host.dnsOptions ?? []),
+      hostNetwork: host.networkMode == "host")
+    try prepareSources(definition)
+  }
+
+  /// Anonymous volumes, and sources of `-v` that are missing.
+  func prepareSources(_ definition: ContainerDefinition) throws {
+    for mount in definition.mounts {
+      switch mount.kind {
+      case .tmpfs: break
+      case .volume:
+        try Folders.make(volumeFolder(mount.volume ?? ""), mode: 0o701)
+        try Folders.make(mount.source, mode: 0o755)
+      case .bind:
+        if mount.createSource {
+          try Folders.make(mount.source, mode: 0o755)
+        } else if !Folders.exists(mount.source) {
+          throw Fault(
+            .invalidArgument,
+            "invalid mount config for type \"bind\": bind source path does not exist: \(mount.source)")
+        }
+      }
+    }
+  }
+
+  /// Makes a container that is not started.
+  func create(
+    name: String?, config: ContainerConfig, hostConfig: HostConfig, platform: String?
+  ) async throws -> (id: String, warnings: [String]) {
+    let draft = try await draft(
+      name: name, config: config, hostConfig: hostConfig, platform: platform, oneShot: false)
+    let definition = draft.definition
+    do {
+      _ = try await prepareSnapshot(definition, draft.image)
+      try prepareHost(definition)
+      // Last: with its row, the container exists.
+      try await store.insert(
+        row(draft, state: .created), volumes: volumeRows(definition), durable: definition.durable)
+    } catch {
+      directory.release(name: draft.name, of: definition.id)
+      discard(definition)
+      throw error
+    }
+    let container = Container(definition, name: draft.name, state: .created)
+    directory.insert(container)
+    publish("create", container)
+    return (definition.id, draft.warnings)
+  }
+
+  /// Takes away, beside the caller, what a container that never came to be left behind.
+  func discard(_ definition: ContainerDefinition) {
+    background.run { [self] in
+      await removeSnapshots([definition.id])
+      await removeHostFiles(definition, volumes: true)
+    }
+  }
+
+  /// Makes a container and starts it, in one go: the row is written while the snapshot and the task are made.
+  func run(
+    name: String?, config: ContainerConfig, hostConfig: HostConfig, platform: String?, attach: AttachStreams?
+  ) async throws -> (id: String, warnings: [String], stream: StreamAddress?) {
+    let draft = try await draft(name: name, config: config, hostConfig: hostConfig, platform: platform, oneShot: true)
+    let definition = draft.definition
+    let container = Container(definition, name: draft.name, state: .created)
+    let stream: StreamAddress?
+    do {
+      let row = try row(draft, state: .starting(last: nil))
+      async let inserted: Void = store.insert(row, volumes: volumeRows(definition), durable: definition.durable)
+      async let mounts = prepareSnapshot(definition, draft.image)
+      do {
+        try prepareHost(definition)
+        _ = try await mounts
+        try await inserted
+      } catch {
+        // Both are waited for: what they did is undone below.
+        _ = try? await mounts
+        try? await inserted
+        throw error
+      }
+      directory.insert(container)
+      publish("create", container)
+      stream = try await start(container, mounts: try await mounts, attach: attach)
+    } catch {
+      if directory.container(id: definition.id) == nil {
+        directory.release(name: draft.name, of: definition.id)
+        try? await store.delete(id: definition.id, doomVolumes: definition.hasVolumes, durable: false)
+        discard(definition)
+      }
+      throw error
+    }
+    return (definition.id, draft.warnings, stream)
+  }
+}

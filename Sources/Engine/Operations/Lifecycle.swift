@@ -1,0 +1,204 @@
+import Faults
+import Protocol
+
+extension Engine {
+  /// Docker's time between the stop signal and the kill.
+  static let stopTimeout = 10
+
+  /// Asks a container to end and, when it does not within its time, ends it. Returns when it has ended.
+  func stop(_ container: Container, signal: String?, timeout: Int?) async throws {
+    guard container.state.running != nil else {
+      if case .starting = container.state {
+        throw Fault(.conflict, "Container \(container.name) is being started")
+      }
+      throw Fault(.notModified, "Container \(container.name) is not running")
+    }
+    let config = container.definition.config
+    let wanted = [signal, config.stopSignal].compactMap { $0 }.first { !$0.isEmpty } ?? "SIGTERM"
+    let number = try Signals.number(wanted)
+    let seconds = timeout ?? config.stopTimeout.map { Int($0) } ?? Self.stopTimeout
+    await container.noteStopRequest()
+    try await deliver(number, to: container)
+    if seconds < 0 {
+      _ = try await container.wait(.notRunning)
+    } else {
+      var inTime = false
+      if seconds > 0 { inTime = try await ended(container, within: seconds) }
+      if !inTime {
+        try await deliver(9, to: container)
+        _ = try await ended(container, within: 60)
+      }
+    }
+    if container.state.running != nil {
+      throw Fault(
+        .deadlineExceeded,
+        "Container \(container.name) did not end after SIGKILL: its processes hang in the kernel; see /proc/\(container.state.running?.pid ?? 0)/stack"
+      )
+    }
+    publish("stop", container)
+  }
+
+  /// Sends a signal to the init of a running container; thaws it when it is frozen. An ended one is fine.
+  private func deliver(_ signal: Int, to container: Container) async throws {
+    guard container.state.running != nil else { return }
+    publish("kill", container, ["signal": String(signal)])
+    let sent = try await allowing(.notFound, .conflict) {
+      try await tasks.signal(.init(id: container.id, exec: nil, signal: Int64(signal), all: nil))
+    }
+    guard sent != nil, case .paused = container.state else { return }  // else it ended meanwhile
+    try await allowing(.notFound, .conflict) {
+      _ = try await tasks.resume(.init(id: container.id))
+      try? await container.resume()
+    }
+  }
+
+  /// Whether the container ends within that time.
+  private func ended(_ container: Container, within seconds: Int) async throws -> Bool {
+    try await withThrowingTaskGroup(of: Bool.self) { group in
+      group.addTask {
+        _ = try await container.wait(.notRunning)
+        return true
+      }
+      group.addTask {
+        try await Task.sleep(for: .seconds(seconds))
+        return false
+      }
+      defer { group.cancelAll() }
+      return try await group.next() ?? false
+    }
+  }
+
+  /// Sends a signal, as `docker kill`.
+  func kill(_ container: Container, signal: String?) async throws {
+    let number = try Signals.number(signal.flatMap { $0.isEmpty ? nil : $0 } ?? "SIGKILL")
+    guard container.state.running != nil else {
+      throw Fault(
+        .conflict, "cannot kill container: \(container.name): container \(container.id) is not running")
+    }
+    publish("kill", container, ["signal": String(number)])
+    let sent = try await allowing(.notFound) {
+      try await tasks.signal(.init(id: container.id, exec: nil, signal: Int64(number), all: nil))
+    }
+    guard sent != nil else {
+      throw Fault(.conflict, "cannot kill container: \(container.name): container \(container.id) is not running")
+    }
+    if number == 9 {
+      if case .paused = container.state {
+        _ = try? await tasks.resume(.init(id: container.id))
+      }
+      // As Docker: a kill has happened when the call returns.
+      _ = try await ended(container, within: 10)
+    }
+  }
+
+  /// Stops a container when it runs, and starts it.
+  func restart(_ container: Container, signal: String?, timeout: Int?) async throws {
+    if container.definition.autoRemove, container.state.running != nil {
+      throw Fault(.conflict, "Container \(container.name) is removed when it ends (--rm): it cannot be restarted")
+    }
+    try await allowing(.notModified) { try await stop(container, signal: signal, timeout: timeout) }
+    _ = try await start(container, attach: nil)
+    publish("restart", container)
+  }
+
+  /// Freezes all processes of a container.
+  func pause(_ container: Container) async throws {
+    try await container.lane.run {
+      _ = try container.state.pausing(container.name)
+      _ = try await tasks.pause(.init(id: container.id))
+      try await container.pause()
+      publish("pause", container)
+    }
+  }
+
+  /// Lets them go on.
+  func unpause(_ container: Container) async throws {
+    try await container.lane.run {
+      _ = try container.state.resuming(container.name)
+      _ = try await tasks.resume(.init(id: container.id))
+      try await container.resume()
+      publish("unpause", container)
+    }
+  }
+
+  /// Gives a container another name.
+  func rename(_ container: Container, to name: String) async throws {
+    let new = name.hasPrefix("/") ? String(name.dropFirst()) : name
+    guard Names.isValid(new) else {
+      throw Fault(.invalidArgument, "Invalid container name (\(new)), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
+    }
+    try await container.lane.run {
+      let old = container.name
+      guard new != old else {
+        throw Fault(.invalidArgument, "Renaming a container with the same name as its current name")
+      }
+      try directory.reserve(name: new, for: container.id)
+      do {
+        try await store.rename(id: container.id, name: new)
+      } catch {
+        directory.release(name: new, of: container.id)
+        throw error
+      }
+      await container.rename(new)
+      directory.release(name: old, of: container.id)
+      publish("rename", container, ["oldName": "/" + old])
+    }
+  }
+
+  /// Waits for a container, or remembers how one ended that is gone.
+  func wait(_ reference: String, condition: Container.Condition) async throws -> WaitResult {
+    if let result = tombstones[reference], directory.container(id: reference) == nil { return result }
+    return try await directory.resolve(reference).wait(condition)
+  }
+
+  /// Removes a container with everything that belongs to it.
+  func remove(_ container: Container, force: Bool, volumes: Bool) async throws {
+    // Not in the lane: a start that hangs must not keep it from being removed by force. `beginRemoval` lets one in alone.
+    if case .starting = container.state {
+      guard force else { throw Fault(.conflict, "cannot remove container \"\(container.name)\": it is being started") }
+      await container.lane.run {}
+    }
+    let before = try await container.beginRemoval(force: force)
+    try await finishRemoval(container, wasRunning: before.running != nil, volumes: volumes)
+  }
+
+  /// Takes apart a container that is in `removing`; also the rest of what an earlier engine began.
+  func finishRemoval(_ container: Container, wasRunning: Bool, volumes: Bool) async throws {
+    let definition = container.definition
+    await container.cleanupDone()
+    do {
+      // With this row, a kill of the engine leaves a removal that goes on, not half a container.
+      try await store.update(id: container.id, state: container.state, durable: false)
+      if wasRunning {
+        publish("kill", container, ["signal": "9"])
+      }
+      try await allowing(.notFound) {
+        let exit = try await tasks.delete(.init(id: container.id, force: true)).exit
+        if wasRunning, let exit { await exited(container, pid: nil, .init(exit)) }
+      }
+      try await allowing(.notFound) { try await snapshots.remove(.init(keys: [container.id])) }
+      try definition.files.remove()
+      if volumes { try await removeVolumes(definition.mounts.compactMap(\.volume)) }
+      try await store.delete(id: container.id, doomVolumes: false, durable: definition.durable)
+    } catch {
+      let fault = Fault(describing: error)
+      await container.removalFailed(fault.message)
+      try? await store.update(id: container.id, state: container.state, durable: false)
+      throw fault.wrapped("cannot remove container \"\(container.name)\": remove it again when the cause is gone")
+    }
+    tombstones.add(container.id, WaitResult(code: container.state.last?.code ?? 0))
+    directory.remove(id: container.id, name: container.name)
+    await container.announceRemoval()
+    publish("destroy", container)
+    execs.containerRemoved(container.id)
+  }
+}
+
+extension ContainerState.Exited {
+  /// The task service's words for an end.
+  init(_ exit: ExitStatus) {
+    self.init(
+      code: Int(exit.code), startedAt: nil, finishedAt: Timestamp(rfc3339: exit.finishedAt) ?? .now(),
+      oomKilled: exit.oomKilled, error: exit.error ?? "")
+  }
+}
