@@ -1,0 +1,13 @@
+internal import struct Crypto.SHA256
+public import OCI
+
+/// The chain ids of stacks of layers.
+public enum LayerChain {
+  /// The chain ids of the stacks that `diffIDs`, lowest first, build one after the other (OCI config.md, "Layer ChainID").
+  public static func ids(_ diffIDs: [Digest]) -> [Digest] {
+    ChainID.list(diffIDs) { text in
+      // A SHA-256 always has the 32 bytes that this digest needs.
+      Digest(.sha256, bytes: Array(SHA256.hash(data: Array(text.utf8))))!
+    }
+  }
+}

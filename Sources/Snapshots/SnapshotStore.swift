@@ -1,0 +1,54 @@
+public import Archive
+public import Faults
+internal import GRDB
+internal import Linux
+public import Logging
+internal import OCI
+internal import Protocol
+internal import Synchronization
+public import SystemPackage
+
+/// Layers in folders and snapshots on top of them, for overlayfs. This is the whole service without its socket:
+/// `SnapshotStore+Service.swift` has its calls.
+///
+/// Order of every change, so that a kill at any moment leaves nothing half shown:
+/// a folder is whole (and synced) before its row; a folder leaves by a rename into the trash before its row goes.
+public final class SnapshotStore: Sendable {
+  let folders: SnapshotFolders
+  let database: SnapshotDatabase
+  let overlay: OverlayMounts
+  let trash: Trash
+  let jobs: LayerJobs
+  let log: Logger
+  /// Layers that running calls count on: never pruned.
+  let pins = LayerPins()
+  /// Long work on the disk other than unpacking, one piece after the other: taking layers in, pruning, measuring.
+  let disk = WorkPool(limit: 1)
+  /// Walks through folders, which change nothing.
+  let measuring = WorkPool(limit: 2)
+
+  /// Opens the store in the folder `root` (made, 0700, when missing) and checks that folders and rows agree.
+  ///
+  /// One store per folder: the caller holds its `FolderLock`, as `ServiceMain` does.
+  ///
+  /// - Parameters:
+  ///   - limits: what one layer may ask for.
+  ///   - parallelUnpacks: how many layers are unpacked at once.
+  public init(
+    root: FilePath, limits: ArchiveLimits = ArchiveLimits(), parallelUnpacks: Int = 2,
+    log: Logger = Logger(label: "snapshot")
+  ) throws(Fault) {
+    do throws(Errno) { try Files.makeDirectories(root) } catch { throw Fault(storing: error, root.string) }
+    let check = StoreCheck(root: root, log: log)
+    (folders, database) = try check.open()
+    self.log = log
+    overlay = OverlayMounts(folders: folders)
+    trash = Trash(folders, log)
+    jobs = LayerJobs(folders, trash, limits: limits, parallel: parallelUnpacks)
+    try check.reconcile(folders, database)
+    trash.empty()
+  }
+
+  /// Returns when everything that was removed is off the disk too.
+  public func drain() async { await trash.drain() }
+}
