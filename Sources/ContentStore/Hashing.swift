@@ -1,7 +1,8 @@
-internal import struct Crypto.SHA256
-internal import struct Crypto.SHA512
 public import FoundationEssentials
 public import OCI
+
+internal import struct Crypto.SHA256
+internal import struct Crypto.SHA512
 
 /// A hash that is fed piece by piece.
 public struct ContentHasher {

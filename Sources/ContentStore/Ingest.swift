@@ -181,7 +181,9 @@ public final class StagedBlob: Sendable {
 
   /// All bytes of a blob that is a document; throws `limitExceeded` when there are more than `limit`.
   public func read(limit: Int) throws(Fault) -> Data {
-    guard size <= limit else { throw Fault(.limitExceeded, "the blob \(digest) has \(size) bytes; at most \(limit) are read") }
+    guard size <= limit else {
+      throw Fault(.limitExceeded, "the blob \(digest) has \(size) bytes; at most \(limit) are read")
+    }
     return try StoredFile.read(path, limit: limit)
   }
 

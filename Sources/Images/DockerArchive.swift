@@ -52,9 +52,11 @@ struct DockerArchive {
 
   private func entries() throws(Fault) -> [Entry] {
     let entries = try ImageDocument.decode(
-      [Entry].self, from: try members.document("manifest.json", "the list of images"), named: "the archive's manifest.json")
+      [Entry].self, from: try members.document("manifest.json", "the list of images"),
+      named: "the archive's manifest.json")
     guard entries.count <= limits.images else {
-      throw Fault(.limitExceeded, "the archive has \(entries.count) images; at most \(limits.images) are imported at once")
+      throw Fault(
+        .limitExceeded, "the archive has \(entries.count) images; at most \(limits.images) are imported at once")
     }
     return entries
   }
@@ -74,7 +76,8 @@ struct DockerArchive {
     let id = Digest.of(data)
     let config = try ImageDocument.decode(ImageConfig.self, from: data, named: "the configuration \(id)")
     guard names.count <= limits.layers else {
-      throw Fault(.limitExceeded, "the image \(id.short) has \(names.count) layers; at most \(limits.layers) are accepted")
+      throw Fault(
+        .limitExceeded, "the image \(id.short) has \(names.count) layers; at most \(limits.layers) are accepted")
     }
     guard names.count == config.rootfs.diffIDs.count else {
       throw Fault(
@@ -96,7 +99,8 @@ struct DockerArchive {
     blobs[digest] = .data(manifestData)
     let descriptor = Descriptor(mediaType: MediaType.ociManifest, digest: digest, size: Int64(manifestData.count))
     return ImportPlan(
-      record: try ImageRecord(manifest: descriptor, document: manifest, config: config), names: references, blobs: blobs)
+      record: try ImageRecord(manifest: descriptor, document: manifest, config: config), names: references, blobs: blobs
+    )
   }
 
   /// The descriptor and the bytes of the layer in the member `name`.
@@ -121,7 +125,8 @@ struct DockerArchive {
       guard digest == diffID else {
         throw Fault(
           .corrupt,
-          "the layer \(ImportMembers.shown(name)) of the archive is \(digest), but the image's configuration says \(diffID)")
+          "the layer \(ImportMembers.shown(name)) of the archive is \(digest), but the image's configuration says \(diffID)"
+        )
       }
       return (described(MediaType.ociLayer), source)
     case .xz, .bzip2:
@@ -143,9 +148,12 @@ enum ArchiveNames {
   static func reference(_ text: String) throws(Fault) -> Reference {
     do throws(Fault) {
       let reference = try Reference(parsing: text)
-      return reference.digest == nil ? reference.withDefaultTag : try reference.withTag(reference.tag ?? Reference.defaultTag)
+      return reference.digest == nil
+        ? reference.withDefaultTag : try reference.withTag(reference.tag ?? Reference.defaultTag)
     } catch {
-      throw Fault(.corrupt, "the archive gives an image a name that is none: \(ImportMembers.shown(text))", cause: [error.message])
+      throw Fault(
+        .corrupt, "the archive gives an image a name that is none: \(ImportMembers.shown(text))", cause: [error.message]
+      )
     }
   }
 }

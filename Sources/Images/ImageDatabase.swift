@@ -101,9 +101,11 @@ struct ImageDatabase: Sendable {
   private static func fault(_ error: Errno, _ path: FilePath) -> Fault {
     switch error {
     case .noSpace, .diskQuotaExceeded:
-      Fault(.noSpace, "the image database \(path) cannot be made: the disk is full; free some space", cause: ["\(error)"])
+      Fault(
+        .noSpace, "the image database \(path) cannot be made: the disk is full; free some space", cause: ["\(error)"])
     case .readOnlyFileSystem:
-      Fault(.readOnly, "the image database \(path) is on a read-only file system; mount it writable", cause: ["\(error)"])
+      Fault(
+        .readOnly, "the image database \(path) is on a read-only file system; mount it writable", cause: ["\(error)"])
     default:
       Fault(.permissionDenied, "the image database \(path) cannot be opened", cause: ["\(error)"])
     }

@@ -84,7 +84,8 @@ extension ImageStore {
     let wishes = try Wishes(request)
     let job = ImportJob(store: self, observer: observer)
     let folder = LayoutFolder(
-      file, name: path.string, content: content, pin: job.pin, progress: { count throws(Fault) in try job.advance(count) })
+      file, name: path.string, content: content, pin: job.pin,
+      progress: { count throws(Fault) in try job.advance(count) })
     let name = path.lastComponent?.string.lowercased()
     let reader = LayoutReader(
       source: folder, limits: limits, platform: wishes.platform,

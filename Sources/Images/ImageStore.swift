@@ -52,7 +52,9 @@ public final class ImageStore: Sendable {
         _ = try? content.setAside(FilePath(path.string + suffix))
       }
       let aside = try content.setAside(path)
-      log.error("the image database is damaged and was set aside; names are taken from index.json", metadata: ["path": "\(aside)"])
+      log.error(
+        "the image database is damaged and was set aside; names are taken from index.json",
+        metadata: ["path": "\(aside)"])
       return try ImageDatabase(path: path)
     }
   }
@@ -65,7 +67,9 @@ public final class ImageStore: Sendable {
       try adopt(index)
       return
     }
-    let swept = try database.write { try ImageQueries.blobs($0) } after: { [content, log] database, keep in
+    let swept = try database.write {
+      try ImageQueries.blobs($0)
+    } after: { [content, log] database, keep in
       try Self.rewriteIndex(database, content)
       let swept = try content.sweep(keep: keep)
       if swept.count > 0 {
@@ -83,7 +87,8 @@ public final class ImageStore: Sendable {
         let manifest = try ImageDocument.manifest(
           try content.read(descriptor.digest), mediaType: descriptor.mediaType, digest: descriptor.digest)
         let config = try ImageDocument.decode(
-          ImageConfig.self, from: try content.read(manifest.config.digest), named: "the configuration \(manifest.config.digest)")
+          ImageConfig.self, from: try content.read(manifest.config.digest),
+          named: "the configuration \(manifest.config.digest)")
         for layer in manifest.layers where content.size(of: layer.digest) != layer.size {
           throw Fault(.corrupt, "the layer \(layer.digest) is missing or has another size")
         }
@@ -94,7 +99,8 @@ public final class ImageStore: Sendable {
         let name = descriptor.annotations?[AnnotationKey.containerdImageName].flatMap { try? Reference(parsing: $0) }
         records.append((record, name?.withDefaultTag))
       } catch {
-        log.error("an image of index.json cannot be used", metadata: ["manifest": "\(descriptor.digest)", "reason": "\(error)"])
+        log.error(
+          "an image of index.json cannot be used", metadata: ["manifest": "\(descriptor.digest)", "reason": "\(error)"])
       }
     }
     let adopted = records
@@ -183,7 +189,8 @@ public final class ImageStore: Sendable {
     if let platform, found.row.platform.distance(from: platform) == nil {
       throw Fault(
         .notFound,
-        "image with reference \(reference) was found but it is for \(found.row.platform), not for \(platform.normalized)")
+        "image with reference \(reference) was found but it is for \(found.row.platform), not for \(platform.normalized)"
+      )
     }
     let image = ResolvedImage(
       id: found.row.id, name: found.name?.familiar, reference: found.name?.canonical ?? found.row.id.rawValue,
@@ -224,7 +231,8 @@ public final class ImageStore: Sendable {
     if isHex, hex.utf8.count < 64 {
       let ids = try ImageQueries.ids(database, prefix: hex)
       if ids.count > 1 {
-        throw Fault(.invalidArgument, "image id \(text) is ambiguous: more than one id begins with it; give more digits")
+        throw Fault(
+          .invalidArgument, "image id \(text) is ambiguous: more than one id begins with it; give more digits")
       }
       if let id = ids.first, let row = try ImageQueries.images(database, id: id).first { return Found(row: row) }
     }

@@ -65,7 +65,8 @@ final class ImportJob {
         let name = try Self.name(text)
         try members.add(name, try member(name, entry, archive, members))
       case .hardLink(let target):
-        try members.add(try Self.name(text), .link(to: try Self.target(String(decoding: target, as: UTF8.self), of: text)))
+        try members.add(
+          try Self.name(text), .link(to: try Self.target(String(decoding: target, as: UTF8.self), of: text)))
       case .symbolicLink(let target):
         let target = String(decoding: target, as: UTF8.self)
         let folder = text.split(separator: "/").dropLast().joined(separator: "/")

@@ -110,7 +110,8 @@ final class ImportMembers {
     let member = try member(name)
     guard member.size <= ImageDocument.sizeLimit else {
       throw Fault(
-        .limitExceeded, "\(what) \(Self.shown(name)) has \(member.size) bytes; at most \(ImageDocument.sizeLimit) are read")
+        .limitExceeded,
+        "\(what) \(Self.shown(name)) has \(member.size) bytes; at most \(ImageDocument.sizeLimit) are read")
     }
     switch member {
     case .memory(let data, _): return data

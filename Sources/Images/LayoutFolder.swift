@@ -87,7 +87,8 @@ final class LayoutFolder: LayoutSource {
     case .noSuchFileOrDirectory:
       Fault(.corrupt, "\(what) \(path) is missing in the image layout \(name)")
     case .tooManySymbolicLinkLevels, .init(rawValue: 18):
-      Fault(.corrupt, "\(what) \(path) in the image layout \(name) is a link or leads out of it; links are not followed")
+      Fault(
+        .corrupt, "\(what) \(path) in the image layout \(name) is a link or leads out of it; links are not followed")
     default:
       Fault(.permissionDenied, "\(what) \(name)/\(path) cannot be read", cause: ["\(error)"])
     }

@@ -34,7 +34,8 @@ struct LayoutReader {
     let layout = try ImageDocument.decode(
       ImageLayout.self, from: try source.document("oci-layout", "the layout's version"), named: "the file oci-layout")
     guard layout.imageLayoutVersion == ImageLayout.version else {
-      throw Fault(.unsupported, "the image layout has version \(layout.imageLayoutVersion.prefix(20)); only 1.0.0 is read")
+      throw Fault(
+        .unsupported, "the image layout has version \(layout.imageLayoutVersion.prefix(20)); only 1.0.0 is read")
     }
     let index = try ImageDocument.decode(
       ImageIndex.self, from: try source.document("index.json", "the layout's index"), named: "the file index.json")
@@ -145,7 +146,8 @@ struct LayoutReader {
     guard manifest.layers.count <= limits.layers else {
       throw Fault(
         .limitExceeded,
-        "the image \(descriptor.digest.short) has \(manifest.layers.count) layers; at most \(limits.layers) are accepted")
+        "the image \(descriptor.digest.short) has \(manifest.layers.count) layers; at most \(limits.layers) are accepted"
+      )
     }
     let configData = try source.document(manifest.config, "the configuration")
     let config = try ImageDocument.decode(

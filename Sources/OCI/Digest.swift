@@ -30,7 +30,8 @@ public struct Digest: Hashable, Sendable {
   public init(parsing text: String) throws(Fault) {
     let bytes = text.utf8
     guard let colon = bytes.firstIndex(of: UInt8(ascii: ":")) else {
-      throw Fault(.invalidArgument, "\(Self.quoted(text)) is not a digest: it must be sha256: and 64 hexadecimal digits")
+      throw Fault(
+        .invalidArgument, "\(Self.quoted(text)) is not a digest: it must be sha256: and 64 hexadecimal digits")
     }
     guard let algorithm = Algorithm(rawValue: String(text[..<colon])) else {
       throw Fault(.invalidArgument, "the digest \(Self.quoted(text)) uses a hash that is neither sha256 nor sha512")
@@ -39,7 +40,8 @@ public struct Digest: Hashable, Sendable {
     guard hex.utf8.count == algorithm.hexLength, hex.utf8.allSatisfy(Self.isLowerHex) else {
       throw Fault(
         .invalidArgument,
-        "the digest \(Self.quoted(text)) must have \(algorithm.hexLength) lower-case hexadecimal digits after the colon")
+        "the digest \(Self.quoted(text)) must have \(algorithm.hexLength) lower-case hexadecimal digits after the colon"
+      )
     }
     self.algorithm = algorithm
     self.hex = String(hex)
@@ -99,4 +101,3 @@ extension Digest: Codable {
     try container.encode(rawValue)
   }
 }
-

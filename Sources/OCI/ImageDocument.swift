@@ -65,7 +65,8 @@ public enum ImageDocument {
     }
     guard shape.mediaType == nil || shape.mediaType == mediaType else {
       throw Fault(
-        .corrupt, "\(name) says it is a \(shape.mediaType?.prefix(120) ?? "") but was called a \(mediaType.prefix(120))")
+        .corrupt, "\(name) says it is a \(shape.mediaType?.prefix(120) ?? "") but was called a \(mediaType.prefix(120))"
+      )
     }
   }
 
@@ -96,7 +97,8 @@ public enum ImageDocument {
   /// The place and the kind of a decoding failure, without the content.
   private static func describe(_ error: DecodingError) -> String {
     func place(_ path: [any CodingKey]) -> String {
-      path.isEmpty ? "the document" : path.map { $0.intValue.map { "[\($0)]" } ?? $0.stringValue }.joined(separator: ".")
+      path.isEmpty
+        ? "the document" : path.map { $0.intValue.map { "[\($0)]" } ?? $0.stringValue }.joined(separator: ".")
     }
     switch error {
     case .keyNotFound(let key, let context):

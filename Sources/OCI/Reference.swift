@@ -68,7 +68,8 @@ public struct Reference: Hashable, Sendable {
     guard Self.isDomain(domain), Self.isPath(path), tag.map(Self.isTag) ?? true else { throw Self.malformed(text) }
     guard path.utf8.count <= Self.pathLimit else {
       throw Fault(
-        .invalidArgument, "invalid reference format: repository name must not be more than \(Self.pathLimit) characters")
+        .invalidArgument, "invalid reference format: repository name must not be more than \(Self.pathLimit) characters"
+      )
     }
     self.init(domain: domain, path: path, tag: tag, digest: digest)
   }

@@ -225,7 +225,9 @@ extension Data {
     try file.seek(offset: 0, from: .start)
     var filled = 0
     while filled < bytes.count {
-      let count = try bytes.withUnsafeMutableBytes { try file.read(into: UnsafeMutableRawBufferPointer(rebasing: $0[filled...])) }
+      let count = try bytes.withUnsafeMutableBytes {
+        try file.read(into: UnsafeMutableRawBufferPointer(rebasing: $0[filled...]))
+      }
       if count == 0 { break }
       filled += count
     }

@@ -60,7 +60,9 @@ struct Tar {
   private(set) var data = Data()
 
   /// Adds an entry of type `type` ("0" file, "1" hard link, "2" symbolic link, "5" folder).
-  mutating func add(_ name: String, _ content: Data = Data(), type: Character = "0", link: String = "", size: Int? = nil) {
+  mutating func add(
+    _ name: String, _ content: Data = Data(), type: Character = "0", link: String = "", size: Int? = nil
+  ) {
     var header = [UInt8](repeating: 0, count: 512)
     func put(_ text: String, _ offset: Int) {
       for (position, byte) in text.utf8.enumerated() { header[offset + position] = byte }
@@ -108,7 +110,8 @@ struct TestImage {
     config = try ImageDocument.encode(
       ImageConfig(
         architecture: architecture, os: "linux", created: "2024-01-02T03:04:05Z",
-        config: .init(cmd: ["sh"], labels: ["text": texts.joined()]), rootfs: .init(diffIDs: layers.map { Digest.of($0) }),
+        config: .init(cmd: ["sh"], labels: ["text": texts.joined()]),
+        rootfs: .init(diffIDs: layers.map { Digest.of($0) }),
         history: history + [.init(createdBy: "CMD sh", emptyLayer: true)]))
   }
 

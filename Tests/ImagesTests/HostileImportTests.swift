@@ -18,7 +18,9 @@ import Testing
     let fixture = try StoreFixture(limits: limits)
     let fault = #expect(throws: Fault.self, sourceLocation: location) { try fixture.load(archive) }
     #expect(fault?.code == code, "\(fault.map { "\($0.code.rawValue): \($0)" } ?? "")", sourceLocation: location)
-    #expect(words.isEmpty || fault?.description.contains(words) == true, "\(fault?.description ?? "")", sourceLocation: location)
+    #expect(
+      words.isEmpty || fault?.description.contains(words) == true, "\(fault?.description ?? "")",
+      sourceLocation: location)
     #expect((fault?.description.utf8.count ?? 0) < 1_000, sourceLocation: location)
     #expect(try fixture.isUntouched(), sourceLocation: location)
   }
@@ -71,7 +73,8 @@ import Testing
     var archive = Tar()
     archive.add("\(image.id.hex).json", image.config + Data(" ".utf8))
     archive.add("l/layer.tar", image.layers[0])
-    archive.add("manifest.json", Data(image.json(config: "\(image.id.hex).json", names: [], layers: ["l/layer.tar"]).utf8))
+    archive.add(
+      "manifest.json", Data(image.json(config: "\(image.id.hex).json", names: [], layers: ["l/layer.tar"]).utf8))
     try refused(archive.finished, .corrupt, "does not have that digest")
   }
 
@@ -258,8 +261,10 @@ import Testing
       [try image.blobs(layerType: type)])
     try refused(tar(files).finished, .unsupported, "type")
     let artifact = Data(
-      #"{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":"\#(image.id)","size":2},"layers":[]}"#.utf8)
-    let descriptor = Descriptor(mediaType: MediaType.ociManifest, digest: Digest.of(artifact), size: Int64(artifact.count))
+      #"{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":"\#(image.id)","size":2},"layers":[]}"#
+        .utf8)
+    let descriptor = Descriptor(
+      mediaType: MediaType.ociManifest, digest: Digest.of(artifact), size: Int64(artifact.count))
     files = try layout([descriptor], [["blobs/sha256/\(descriptor.digest.hex)": artifact]])
     try refused(tar(files).finished, .unsupported, "not a container image")
   }

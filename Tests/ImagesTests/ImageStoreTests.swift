@@ -26,14 +26,18 @@ import Testing
     let manifest = try store.resolve("app:1").manifest.digest
     for reference in [
       "app:1", "docker.io/library/app:1", "app@\(manifest)", "app:1@\(manifest)", "app@\(image.id)", image.id.rawValue,
-      image.id.hex, image.id.short, String(image.id.hex.prefix(2)), "sha256:" + image.id.hex.prefix(20), manifest.rawValue,
+      image.id.hex, image.id.short, String(image.id.hex.prefix(2)), "sha256:" + image.id.hex.prefix(20),
+      manifest.rawValue,
     ] {
       #expect(try store.resolve(reference).id == image.id, "\(reference)")
     }
     #expect(try store.resolve("app:1").name == "app:1")
     #expect(try store.resolve("app:1").reference == "docker.io/library/app:1")
     #expect(try store.resolve(image.id.short).name == nil)
-    for missing in ["app", "app:2", "other", "sha256:" + String(repeating: "0", count: 64), "app@sha256:" + String(repeating: "0", count: 64)] {
+    for missing in [
+      "app", "app:2", "other", "sha256:" + String(repeating: "0", count: 64),
+      "app@sha256:" + String(repeating: "0", count: 64),
+    ] {
       let fault = fault { _ = try store.resolve(missing) }
       #expect(fault?.code == .notFound)
       #expect(fault?.message.hasPrefix("No such image: ") == true)
@@ -65,7 +69,10 @@ import Testing
     #expect(fault { try store.tag(source: "app:1", target: "X") }?.code == .invalidArgument)
     #expect(fault { try store.tag(source: "app:1", target: "x@\(image.id)") }?.code == .invalidArgument)
     let index = try #require(store.content.readIndex())
-    #expect(index.manifests.compactMap { $0.annotations?[AnnotationKey.refName] } == ["app:1", "app:2", "localhost:5000/app:latest"])
+    #expect(
+      index.manifests.compactMap { $0.annotations?[AnnotationKey.refName] } == [
+        "app:1", "app:2", "localhost:5000/app:latest",
+      ])
   }
 
   @Test func removingNamesAndImages() throws {

@@ -82,14 +82,17 @@ import Testing
     image.layers[1] = image.layers[0]
     let config = try ImageDocument.encode(
       ImageConfig(
-        architecture: "amd64", os: "linux", rootfs: .init(diffIDs: [Digest.of(image.layers[0]), Digest.of(image.layers[0])])))
+        architecture: "amd64", os: "linux",
+        rootfs: .init(diffIDs: [Digest.of(image.layers[0]), Digest.of(image.layers[0])])))
     image.config = config
     var archive = Tar()
     archive.add("./\(image.id.hex).json", config)
     archive.add("aaa/layer.tar", image.layers[0])
     archive.add("bbb/layer.tar", type: "2", link: "../aaa/layer.tar")
     archive.add("ccc/layer.tar", type: "1", link: "./bbb/layer.tar")
-    archive.add("manifest.json", Data(image.json(config: "\(image.id.hex).json", names: ["x"], layers: ["bbb/layer.tar", "ccc/layer.tar"]).utf8))
+    archive.add(
+      "manifest.json",
+      Data(image.json(config: "\(image.id.hex).json", names: ["x"], layers: ["bbb/layer.tar", "ccc/layer.tar"]).utf8))
     // The same member once more changes nothing.
     archive.add("aaa/layer.tar", image.layers[0])
     _ = try fixture.load(archive.finished)
@@ -113,9 +116,17 @@ import Testing
     var archive = Tar()
     archive.add("repositories", Data(#"{"old/image":{"v1":"top","v2":"top"}}"#.utf8))
     archive.add("base/VERSION", Data("1.0".utf8))
-    archive.add("base/json", Data(#"{"id":"base","created":"2013-01-01T00:00:00Z","container_config":{"Cmd":["/bin/sh","-c","echo base"]}}"#.utf8))
+    archive.add(
+      "base/json",
+      Data(
+        #"{"id":"base","created":"2013-01-01T00:00:00Z","container_config":{"Cmd":["/bin/sh","-c","echo base"]}}"#.utf8)
+    )
     archive.add("base/layer.tar", layers[0])
-    archive.add("top/json", Data(#"{"id":"top","parent":"base","created":"2014-01-01T00:00:00Z","config":{"Cmd":["run"],"Env":["A=b"]},"architecture":"amd64","os":"linux"}"#.utf8))
+    archive.add(
+      "top/json",
+      Data(
+        #"{"id":"top","parent":"base","created":"2014-01-01T00:00:00Z","config":{"Cmd":["run"],"Env":["A=b"]},"architecture":"amd64","os":"linux"}"#
+          .utf8))
     archive.add("top/layer.tar", layers[1])
     let images = try fixture.load(archive.finished)
     #expect(images.map(\.repoTags) == [["old/image:v1", "old/image:v2"]])
@@ -194,18 +205,27 @@ import Testing
     let both = try layout([top], [try own.blobs(), try other.blobs(), indexFile])
     let second = try StoreFixture()
     #expect(try second.load(tar(both).finished, ImportRequest(platform: "linux/s390x")).map(\.id) == [other.id])
-    let fault = #expect(throws: Fault.self) { try second.load(tar(both).finished, ImportRequest(platform: "linux/mips")) }
+    let fault = #expect(throws: Fault.self) {
+      try second.load(tar(both).finished, ImportRequest(platform: "linux/mips"))
+    }
     #expect(fault?.code == .notFound)
     #expect(fault?.message.contains("linux/s390x") == true)
-    let wrong = #expect(throws: Fault.self) { try second.store.resolve("multi:1", platform: Platform(parsing: "linux/ppc64le")) }
+    let wrong = #expect(throws: Fault.self) {
+      try second.store.resolve("multi:1", platform: Platform(parsing: "linux/ppc64le"))
+    }
     #expect(wrong?.code == .notFound)
   }
 
   @Test func namesOfTheRequestReplaceTheArchives() throws {
     let fixture = try StoreFixture()
     let image = try TestImage(["one"])
-    #expect(try fixture.load(try image.dockerArchive(["a"]).finished, ImportRequest(names: ["b", "c:d"]))[0].repoTags == ["b:latest", "c:d"])
-    let fault = #expect(throws: Fault.self) { try fixture.load(try image.dockerArchive(["a"]).finished, ImportRequest(names: ["B"])) }
+    #expect(
+      try fixture.load(try image.dockerArchive(["a"]).finished, ImportRequest(names: ["b", "c:d"]))[0].repoTags == [
+        "b:latest", "c:d",
+      ])
+    let fault = #expect(throws: Fault.self) {
+      try fixture.load(try image.dockerArchive(["a"]).finished, ImportRequest(names: ["B"]))
+    }
     #expect(fault?.code == .invalidArgument)
   }
 

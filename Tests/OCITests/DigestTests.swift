@@ -21,7 +21,8 @@ import Testing
   @Test(arguments: [
     "", ":", "sha256", "sha256:", "sha256:../../../etc/passwd", "sha256:\(hex.dropLast())", "sha256:\(hex)0",
     "sha256:\(hex.uppercased())", "sha256:\(hex.dropLast())/", "sha256:\(hex.dropLast())g", "SHA256:\(hex)",
-    "md5:\(hex)", "../sha256:\(hex)", "sha512:\(hex)", " sha256:\(hex)", "sha256:\(hex)\n", "sha256:\(hex.dropLast(2))é",
+    "md5:\(hex)", "../sha256:\(hex)", "sha512:\(hex)", " sha256:\(hex)", "sha256:\(hex)\n",
+    "sha256:\(hex.dropLast(2))é",
   ]) func refuses(_ text: String) {
     let fault = #expect(throws: Fault.self) { try Digest(parsing: text) }
     #expect(fault?.code == .invalidArgument)

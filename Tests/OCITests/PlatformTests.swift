@@ -25,7 +25,8 @@ import Testing
 
   @Test(arguments: [
     ("linux/amd64", "linux/amd64", 0 as Int?), ("linux/386", "linux/amd64", 100), ("linux/arm64", "linux/amd64", nil),
-    ("linux/amd64/v3", "linux/amd64", nil), ("linux/amd64", "linux/amd64/v3", 2), ("linux/amd64/v2", "linux/amd64/v3", 1),
+    ("linux/amd64/v3", "linux/amd64", nil), ("linux/amd64", "linux/amd64/v3", 2),
+    ("linux/amd64/v2", "linux/amd64/v3", 1),
     ("linux/arm64/v8", "linux/arm64", 0), ("linux/arm/v7", "linux/arm64", 101), ("linux/arm/v6", "linux/arm/v7", 1),
     ("linux/arm/v7", "linux/arm/v6", nil), ("windows/amd64", "linux/amd64", nil), ("linux/s390x", "linux/s390x", 0),
   ]) func distance(_ own: String, _ wanted: String, _ expected: Int?) throws {

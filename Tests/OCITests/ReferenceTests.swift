@@ -44,7 +44,8 @@ import Testing
     Good("xn--n3h.com/myimage:xn--n3h.com", "xn--n3h.com", "myimage", "xn--n3h.com", "xn--n3h.com/myimage:xn--n3h.com"),
     Good("a__b/c---d/e.f_g", "docker.io", "a__b/c---d/e.f_g", nil, "a__b/c---d/e.f_g"),
     Good("busybox:_tag.With-Upper", "docker.io", "library/busybox", "_tag.With-Upper", "busybox:_tag.With-Upper"),
-    Good("busybox@sha256:\(hex)", "docker.io", "library/busybox", nil, "busybox@sha256:\(hex)", digest: "sha256:\(hex)"),
+    Good(
+      "busybox@sha256:\(hex)", "docker.io", "library/busybox", nil, "busybox@sha256:\(hex)", digest: "sha256:\(hex)"),
     Good("h:1/a:t@sha256:\(hex)", "h:1", "a", "t", "h:1/a:t@sha256:\(hex)", digest: "sha256:\(hex)"),
     Good("\(hex)a", "docker.io", "library/\(hex)a", nil, "\(hex)a"),
   ]
