@@ -1,0 +1,46 @@
+internal import Faults
+internal import Glibc
+internal import Linux
+internal import SystemPackage
+
+nonisolated(unsafe) private var stopSignalPipe: Int32 = -1  // written once, before the handler that reads it is installed
+
+/// Waits for SIGTERM or SIGINT without blocking a signal: what a service starts inherits nothing of it.
+enum StopSignals {
+  /// From now on the signals wake `wait` instead of killing the service.
+  ///
+  /// - Returns: what to read from.
+  static func install() throws(Fault) -> Int32 {
+    let reader: Int32
+    do throws(Errno) {
+      let pipe = try Descriptors.pipe()
+      reader = try pipe.read.duplicate().take()
+      stopSignalPipe = try pipe.write.duplicate().take()
+    } catch {
+      throw Fault(.internal, "cannot wait for signals", cause: ["\(error)"])
+    }
+    var action = sigaction()
+    action.__sigaction_handler.sa_handler = { _ in
+      var byte: UInt8 = 1
+      let saved = errno
+      _ = write(stopSignalPipe, &byte, 1)
+      errno = saved
+    }
+    action.sa_flags = Int32(SA_RESTART)
+    sigaction(SIGTERM, &action, nil)
+    sigaction(SIGINT, &action, nil)
+    return reader
+  }
+
+  /// Returns when one of the signals came.
+  static func wait(_ reader: Int32) async {
+    await withCheckedContinuation { continuation in
+      let started = DetachedThread.start {
+        var byte: UInt8 = 0
+        while read(reader, &byte, 1) < 0, errno == EINTR {}
+        continuation.resume()
+      }
+      if !started { continuation.resume() }
+    }
+  }
+}
