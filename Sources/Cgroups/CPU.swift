@@ -37,7 +37,9 @@ enum CPU {
       if let period, quota == nil { try folder.write("cpu.cfs_period_us", period, hint: hint) }
       if let quota { try folder.write("cpu.cfs_quota_us", quota, hint: hint) }
     }
-    if let burst = cpu.burst { try folder.write("cpu.cfs_burst_us", String(burst), hint: "the burst is at most the quota") }
+    if let burst = cpu.burst {
+      try folder.write("cpu.cfs_burst_us", String(burst), hint: "the burst is at most the quota")
+    }
     if let idle = cpu.idle { try folder.write("cpu.idle", String(idle)) }
   }
 
@@ -61,7 +63,9 @@ enum CPU {
       try folder.write(
         "cpu.max", "\(quota) \(period)", hint: "the period is 1,000 to 1,000,000 µs, the quota at least 1,000 µs")
     }
-    if let burst = cpu.burst { try folder.write("cpu.max.burst", String(burst), hint: "the burst is at most the quota") }
+    if let burst = cpu.burst {
+      try folder.write("cpu.max.burst", String(burst), hint: "the burst is at most the quota")
+    }
   }
 
   /// v1's shares (2 to 262,144, usual 1,024) on v2's scale (1 to 10,000, usual 100), linear as runtimes for OCI agree on.

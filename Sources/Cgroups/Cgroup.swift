@@ -131,7 +131,8 @@ extension Cgroup {
     let parts = path.split(separator: "/", omittingEmptySubsequences: true)
     guard !parts.isEmpty, !parts.contains(".."), !parts.contains("."), !path.utf8.contains(where: { $0 < 0x20 }) else {
       throw Fault(
-        .invalidArgument, "\"\(path)\" is no cgroup path: give one below the root, without `.`, `..` or control characters")
+        .invalidArgument,
+        "\"\(path)\" is no cgroup path: give one below the root, without `.`, `..` or control characters")
     }
     self.path = (path.hasPrefix("/") ? "/" : "") + parts.joined(separator: "/")
     self.hierarchy = hierarchy

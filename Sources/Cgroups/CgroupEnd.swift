@@ -122,7 +122,8 @@ extension Cgroup {
     var parts = path.split(separator: "/")
     _ = parts.popLast()
     while !parts.isEmpty {
-      let parent = try Cgroup(path: (path.hasPrefix("/") ? "/" : "") + parts.joined(separator: "/"), hierarchy: hierarchy)
+      let parent = try Cgroup(
+        path: (path.hasPrefix("/") ? "/" : "") + parts.joined(separator: "/"), hierarchy: hierarchy)
       for mount in Array(hierarchy.legacy.values) + (hierarchy.unified.map { [$0] } ?? []) {
         rmdir(parent.folderPath(in: mount))
       }

@@ -10,7 +10,8 @@ extension Cgroup {
     for controller in asked.neededControllers where hierarchy.mount(for: controller) == nil {
       throw Fault(
         .unsupported,
-        "this machine offers no \(controller.rawValue) cgroup controller: leave its limits out, or boot a kernel with it")
+        "this machine offers no \(controller.rawValue) cgroup controller: leave its limits out, or boot a kernel with it"
+      )
     }
     guard hierarchy.mount(for: .devices) != nil else {
       throw Fault(
@@ -28,7 +29,9 @@ extension Cgroup {
     let wanted = controllers.filter { hierarchy.mount(for: $0)?.version == .v2 }
     try Self.makeFolder(path, below: mount.path, controller: nil)
     unified = ControllerFolder(controller: .freezer, version: .v2, path: path)
-    for controller in wanted { folders[controller] = ControllerFolder(controller: controller, version: .v2, path: path) }
+    for controller in wanted {
+      folders[controller] = ControllerFolder(controller: controller, version: .v2, path: path)
+    }
     try Self.enable(Set(wanted.compactMap(\.unifiedName)), in: path, below: mount.path)
   }
 
@@ -108,7 +111,8 @@ extension Cgroup {
           "cannot make the cgroup folder \(path): \(KernelFile.words(error))")
       }
     }
-    throw Fault(.conflict, "cannot make the cgroup folder \(path): something else makes and removes it at the same time")
+    throw Fault(
+      .conflict, "cannot make the cgroup folder \(path): something else makes and removes it at the same time")
   }
 
   private static func makeParents(of path: String, below root: String, controller: Controller?) throws(Fault) {

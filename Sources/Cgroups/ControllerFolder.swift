@@ -74,6 +74,7 @@ struct ControllerFolder: Sendable, Equatable {
 
   /// What to throw for a setting that this version of cgroups does not have.
   func unsupported(_ setting: String) -> Fault {
-    Fault(.unsupported, "\(controller.rawValue): cgroup v\(version.rawValue) has no setting for \(setting); leave it out")
+    Fault(
+      .unsupported, "\(controller.rawValue): cgroup v\(version.rawValue) has no setting for \(setting); leave it out")
   }
 }

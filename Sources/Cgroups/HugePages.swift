@@ -6,7 +6,8 @@ enum HugePages {
   static func apply(_ limits: [RuntimeSpec.HugepageLimit], to folder: ControllerFolder) throws(Fault) {
     for limit in limits {
       let size = limit.pageSize
-      guard size.hasSuffix("B"), size.utf8.allSatisfy({ (0x30...0x39).contains($0) || (0x41...0x5a).contains($0) }) else {
+      guard size.hasSuffix("B"), size.utf8.allSatisfy({ (0x30...0x39).contains($0) || (0x41...0x5a).contains($0) })
+      else {
         throw Fault(.invalidArgument, "hugetlb: \"\(size)\" is no page size such as 2MB or 1GB")
       }
       let value = String(limit.limit)

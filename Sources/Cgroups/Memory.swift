@@ -38,7 +38,9 @@ enum Memory {
       }
       try folder.write("memory.swappiness", String(swappiness))
     }
-    if let disable = memory.disableOOMKiller, disable || folder.read("memory.oom_control")?.contains("disable 1") == true {
+    if let disable = memory.disableOOMKiller,
+      disable || folder.read("memory.oom_control")?.contains("disable 1") == true
+    {
       try folder.write("memory.oom_control", disable ? "1" : "0")
     }
   }
@@ -51,7 +53,8 @@ enum Memory {
     let hasSwapFile = swap != nil && folder.has("memory.memsw.limit_in_bytes")
     if swap != nil, swap != -1, !hasSwapFile {
       throw Fault(
-        .unsupported, "memory: this kernel keeps no account of swap; leave the swap limit out or boot with swapaccount=1")
+        .unsupported,
+        "memory: this kernel keeps no account of swap; leave the swap limit out or boot with swapaccount=1")
     }
     func writeLimit() throws(Fault) {
       if let limit { try folder.write("memory.limit_in_bytes", String(limit), hint: usedHint) }
@@ -94,7 +97,8 @@ enum Memory {
     if swap == -1 { return "max" }
     guard let limit, limit != -1 else {
       throw Fault(
-        .invalidArgument, "memory: a swap limit of \(swap) bytes needs a memory limit beside it, because it counts both")
+        .invalidArgument, "memory: a swap limit of \(swap) bytes needs a memory limit beside it, because it counts both"
+      )
     }
     guard swap >= limit else {
       throw Fault(

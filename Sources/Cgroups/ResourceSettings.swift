@@ -65,7 +65,9 @@ extension Cgroup {
       }
       var folder = unified
       let name = String(file.prefix { $0 != "." })
-      if let controller = Controller.allCases.first(where: { $0.unifiedName == name }) { folder.controller = controller }
+      if let controller = Controller.allCases.first(where: { $0.unifiedName == name }) {
+        folder.controller = controller
+      }
       for line in value.split(separator: "\n") { try folder.write(file, String(line)) }
     }
   }

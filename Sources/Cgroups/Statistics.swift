@@ -127,7 +127,9 @@ extension Cgroup {
       memory.limit = limit("memory.limit_in_bytes")
       memory.failures = folder.number("memory.failcnt") ?? 0
       if let both = folder.number("memory.memsw.usage_in_bytes") { memory.swapUsage = both - min(both, memory.usage) }
-      if let both = limit("memory.memsw.limit_in_bytes"), let own = memory.limit { memory.swapLimit = both - min(both, own) }
+      if let both = limit("memory.memsw.limit_in_bytes"), let own = memory.limit {
+        memory.swapLimit = both - min(both, own)
+      }
     case .v2:
       memory.usage = folder.number("memory.current") ?? 0
       memory.maximumUsage = folder.number("memory.peak")

@@ -127,7 +127,8 @@ public enum SeccompCompiler {
     case "SCMP_ACT_LOG": return 0x7ffc_0000
     case "SCMP_ACT_ALLOW": return 0x7fff_0000
     case "SCMP_ACT_NOTIFY":
-      throw Fault(.unsupported, "SCMP_ACT_NOTIFY needs a supervising process, which Gantry cannot start; use another action")
+      throw Fault(
+        .unsupported, "SCMP_ACT_NOTIFY needs a supervising process, which Gantry cannot start; use another action")
     default: throw Fault(.invalidArgument, "\"\(name)\" is no seccomp action such as SCMP_ACT_ALLOW")
     }
   }

@@ -10,11 +10,13 @@ struct ControllerTests {
 
   @Test func memoryV1() throws {
     let files = Fixture([
-      "memory.limit_in_bytes": "", "memory.memsw.limit_in_bytes": "9223372036854771712", "memory.soft_limit_in_bytes": "",
+      "memory.limit_in_bytes": "", "memory.memsw.limit_in_bytes": "9223372036854771712",
+      "memory.soft_limit_in_bytes": "",
       "memory.swappiness": "", "memory.oom_control": "oom_kill_disable 0", "memory.kmem.tcp.limit_in_bytes": "",
     ])
     try Memory.apply(
-      .init(limit: 64 << 20, reservation: 32 << 20, swap: 128 << 20, kernelTCP: 5, swappiness: 10, disableOOMKiller: true),
+      .init(
+        limit: 64 << 20, reservation: 32 << 20, swap: 128 << 20, kernelTCP: 5, swappiness: 10, disableOOMKiller: true),
       to: files.folder(.memory, .v1))
     #expect(files["memory.limit_in_bytes"] == "67108864")
     #expect(files["memory.memsw.limit_in_bytes"] == "134217728")

@@ -79,7 +79,8 @@ struct HierarchyTests {
   @Test func relativePathsAreBelowTheOwnCgroup() throws {
     let hierarchy = try parse(Self.hybridMounts, Self.hybridOwn)
     let memory = try #require(hierarchy.mount(for: .memory))
-    #expect(try Cgroup(path: "x/y", hierarchy: hierarchy).folderPath(in: memory) == "/sys/fs/cgroup/memory/session/1/x/y")
+    #expect(
+      try Cgroup(path: "x/y", hierarchy: hierarchy).folderPath(in: memory) == "/sys/fs/cgroup/memory/session/1/x/y")
     #expect(try Cgroup(path: "/x/y/", hierarchy: hierarchy).folderPath(in: memory) == "/sys/fs/cgroup/memory/x/y")
   }
 }

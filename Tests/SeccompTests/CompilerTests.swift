@@ -18,16 +18,18 @@ struct CompilerTests {
     #expect(try verdict(section, .init(number: 600)) == 0x7fff_0000)
   }
 
-  @Test(arguments: [
-    ("SCMP_CMP_EQ", 5, 0, [5], [4, 6]), ("SCMP_CMP_NE", 5, 0, [4, 6], [5]), ("SCMP_CMP_LT", 5, 0, [4], [5, 6]),
-    ("SCMP_CMP_LE", 5, 0, [4, 5], [6]), ("SCMP_CMP_GT", 5, 0, [6], [5]), ("SCMP_CMP_GE", 5, 0, [5, 6], [4]),
-    ("SCMP_CMP_MASKED_EQ", 6, 4, [4, 5, 12], [2, 6]),
-  ] as [(String, UInt64, UInt64, [UInt64], [UInt64])])
+  @Test(
+    arguments: [
+      ("SCMP_CMP_EQ", 5, 0, [5], [4, 6]), ("SCMP_CMP_NE", 5, 0, [4, 6], [5]), ("SCMP_CMP_LT", 5, 0, [4], [5, 6]),
+      ("SCMP_CMP_LE", 5, 0, [4, 5], [6]), ("SCMP_CMP_GT", 5, 0, [6], [5]), ("SCMP_CMP_GE", 5, 0, [5, 6], [4]),
+      ("SCMP_CMP_MASKED_EQ", 6, 4, [4, 5, 12], [2, 6]),
+    ] as [(String, UInt64, UInt64, [UInt64], [UInt64])])
   func operators(name: String, value: UInt64, two: UInt64, matching: [UInt64], other: [UInt64]) throws {
     let section = RuntimeSpec.Seccomp(
       defaultAction: "SCMP_ACT_ERRNO",
       syscalls: [
-        .init(names: ["close"], action: "SCMP_ACT_ALLOW", args: [.init(index: 0, value: value, valueTwo: two, op: name)])
+        .init(
+          names: ["close"], action: "SCMP_ACT_ALLOW", args: [.init(index: 0, value: value, valueTwo: two, op: name)])
       ])
     for argument in matching { #expect(try verdict(section, .init(number: 3, arguments: [argument])) == 0x7fff_0000) }
     for argument in other { #expect(try verdict(section, .init(number: 3, arguments: [argument])) == 0x0005_0001) }
