@@ -54,13 +54,14 @@ public final class BlockingConnection {
   /// Sends a request and waits for its answer.
   ///
   /// - Parameters:
-  ///   - deadline: travels with the request; nil leaves the service's own limit.
+  ///   - deadline: travels with the request; nil stands for the method's own, or 60 s.
   ///   - progress: gets what the service tells on the way, as JSON.
   public func call<Params, Result>(
     _ method: RPCMethod<Params, Result>, _ params: Params, deadline: Deadline? = nil,
     progress: ((Data) -> Void)? = nil
   ) throws(Fault) -> Result {
-    try wait(try send(method, params, deadline: deadline, progress: progress), deadline: deadline)
+    let deadline = deadline ?? method.traits.usualDeadline
+    return try wait(try send(method, params, deadline: deadline, progress: progress), deadline: deadline)
   }
 
   /// Sends a request; its answer is taken with `wait` or `answer`.
@@ -177,8 +178,9 @@ public final class BlockingConnection {
   private func receive() throws(Fault) {
     var count = 0
     withUnsafeTemporaryAllocation(byteCount: 1 << 16, alignment: 1) { buffer in
-      repeat { count = Glibc.recv(socket.rawValue, buffer.baseAddress, buffer.count, 0) } while count < 0
-        && errno == EINTR
+      repeat {
+        count = Glibc.recv(socket.rawValue, buffer.baseAddress, buffer.count, 0)
+      } while count < 0 && errno == EINTR
       if count > 0 { lines.append(UnsafeRawBufferPointer(start: buffer.baseAddress, count: count)) }
     }
     if count < 0 {

@@ -13,10 +13,13 @@ public protocol RPCChannel: Sendable {
 }
 
 extension RPCChannel {
-  /// Calls a method with its types.
+  /// Calls a method with its types. Without a deadline in `context` the method's own counts, or 60 s; a method that is
+  /// marked unbounded has none.
   public func call<Params, Result>(
     _ method: RPCMethod<Params, Result>, _ params: Params, _ context: CallContext = CallContext()
   ) async throws(Fault) -> Result {
+    var context = context
+    if context.deadline == nil { context.deadline = method.traits.usualDeadline }
     let result = try await call(method: method.name, params: try RPCCoding.encode(params), context: context)
     do throws(Fault) {
       return try RPCCoding.decode(result)

@@ -30,6 +30,12 @@ public struct RPCTraits: Sendable, Equatable {
     self.isUnbounded = isUnbounded
     self.deadlineMilliseconds = deadlineMilliseconds
   }
+
+  /// When a call that is made now must be over; nil for an unbounded one.
+  public var usualDeadline: Deadline? {
+    if let deadlineMilliseconds { return .after(milliseconds: deadlineMilliseconds) }
+    return isUnbounded ? nil : .after(milliseconds: 60_000)
+  }
 }
 
 /// A message that a server sends unasked, with the type of its params.

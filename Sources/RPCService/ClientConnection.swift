@@ -115,7 +115,8 @@ final class ClientConnection: Sendable {
       case .failure(.number(let id)?, let fault): settle(id, .failure(fault))
       case .failure(nil, _): close()
       case .notification(WireMethod.progress, let params):
-        guard let parts = MessageCodec.progressParts(params), let id = Int64(String(decoding: parts.token, as: UTF8.self))
+        guard let parts = MessageCodec.progressParts(params),
+          let id = Int64(String(decoding: parts.token, as: UTF8.self))
         else { return }
         state.withLock { $0.requests[id]?.progress }?(parts.value)
       case .notification(let name, let params): onNotification(name, params)

@@ -113,7 +113,8 @@ final class ServerConnection: RPCConnection, Sendable {
     }
     if let refusal { return answer(id, .failure(refusal)) }
 
-    let limit = meta.deadlineMilliseconds ?? traits.deadlineMilliseconds
+    let limit =
+      meta.deadlineMilliseconds ?? traits.deadlineMilliseconds
       ?? (traits.isUnbounded ? nil : server.options.deadlineMilliseconds)
     let deadline = limit.map { Deadline.after(milliseconds: $0) }
     let timer = deadline.map { deadline in

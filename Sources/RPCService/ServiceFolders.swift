@@ -32,7 +32,7 @@ enum ServiceFolders {
       Fault(.readOnly, "the folder \(path) is on a read-only file system: \(owner) must be able to write there")
     case ENOSPC, EDQUOT: Fault(.noSpace, "no space is left on the disk of \(path)")
     case EACCES, EPERM:
-      Fault(.permissionDenied, "\(owner) may not write to the folder \(path): start it as root, or choose another folder")
+      Fault(.permissionDenied, "\(owner) may not write to \(path): start it as root, or choose another folder")
     default:
       Fault(.internal, "\(owner) cannot use the folder \(path)", cause: ["\(Errno(rawValue: code))"])
     }

@@ -3,7 +3,8 @@ internal import Glibc
 internal import Linux
 internal import SystemPackage
 
-nonisolated(unsafe) private var stopSignalPipe: Int32 = -1  // written once, before the handler that reads it is installed
+/// What the signal handler writes to. Unsafe but right: written once, before the handler is installed.
+nonisolated(unsafe) private var stopSignalPipe: Int32 = -1
 
 /// Waits for SIGTERM or SIGINT without blocking a signal: what a service starts inherits nothing of it.
 enum StopSignals {

@@ -129,7 +129,8 @@ extension Schema {
 struct TypeNames {
   let file: String
   /// Schemas of other files that are Swift types of another module: `types/oci.json#/components/schemas/X`.
-  nonisolated(unsafe) static var foreign: [String: String] = [:]  // written once, before anything is read
+  /// Unsafe but right: protogen has one thread.
+  nonisolated(unsafe) static var foreign: [String: String] = [:]
 
   func fields(of schema: JSONText, at place: String) throws -> [Field] {
     guard schema["type"]?.string == "object" else { throw DocumentError("\(file): \(place): must be an object") }

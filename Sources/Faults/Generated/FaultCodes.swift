@@ -43,4 +43,125 @@ extension FaultCode {
   public static let commandNotFound = FaultCode(rawValue: "commandNotFound")
   /// The program to run exists but cannot be executed (exit code 126).
   public static let commandNotExecutable = FaultCode(rawValue: "commandNotExecutable")
+
+  /// Every code of this version, in the order of the file.
+  public static let all: [FaultCode] = [
+    .parseError,
+    .invalidRequest,
+    .unknownMethod,
+    .invalidArgument,
+    .`internal`,
+    .notFound,
+    .alreadyExists,
+    .conflict,
+    .notModified,
+    .permissionDenied,
+    .unsupported,
+    .unavailable,
+    .deadlineExceeded,
+    .cancelled,
+    .corrupt,
+    .noSpace,
+    .limitExceeded,
+    .readOnly,
+    .locked,
+    .commandNotFound,
+    .commandNotExecutable,
+  ]
+
+  /// The JSON-RPC number; -32603 for a code of another version.
+  public var number: Int {
+    switch rawValue {
+    case "parseError": -32700
+    case "invalidRequest": -32600
+    case "unknownMethod": -32601
+    case "invalidArgument": -32602
+    case "internal": -32603
+    case "notFound": -32001
+    case "alreadyExists": -32002
+    case "conflict": -32003
+    case "notModified": -32004
+    case "permissionDenied": -32005
+    case "unsupported": -32006
+    case "unavailable": -32007
+    case "deadlineExceeded": -32008
+    case "cancelled": -32009
+    case "corrupt": -32010
+    case "noSpace": -32011
+    case "limitExceeded": -32012
+    case "readOnly": -32013
+    case "locked": -32014
+    case "commandNotFound": -32015
+    case "commandNotExecutable": -32016
+    default: -32603
+    }
+  }
+
+  /// The HTTP status that the failure becomes; 500 for a code of another version.
+  public var httpStatus: Int {
+    switch rawValue {
+    case "parseError": 400
+    case "invalidRequest": 400
+    case "unknownMethod": 404
+    case "invalidArgument": 400
+    case "internal": 500
+    case "notFound": 404
+    case "alreadyExists": 409
+    case "conflict": 409
+    case "notModified": 304
+    case "permissionDenied": 403
+    case "unsupported": 501
+    case "unavailable": 503
+    case "deadlineExceeded": 504
+    case "cancelled": 499
+    case "corrupt": 500
+    case "noSpace": 507
+    case "limitExceeded": 413
+    case "readOnly": 500
+    case "locked": 409
+    case "commandNotFound": 400
+    case "commandNotExecutable": 400
+    default: 500
+    }
+  }
+
+  /// Whether the same call may succeed when it is made again.
+  public var isRetryable: Bool {
+    switch rawValue {
+    case "unavailable": true
+    case "deadlineExceeded": true
+    case "cancelled": true
+    case "noSpace": true
+    case "locked": true
+    default: false
+    }
+  }
+
+  /// The code with that JSON-RPC number; `internal` for an unknown number.
+  public init(number: Int) {
+    switch number {
+    case -32700: self = .parseError
+    case -32600: self = .invalidRequest
+    case -32601: self = .unknownMethod
+    case -32602: self = .invalidArgument
+    case -32603: self = .`internal`
+    case -32001: self = .notFound
+    case -32002: self = .alreadyExists
+    case -32003: self = .conflict
+    case -32004: self = .notModified
+    case -32005: self = .permissionDenied
+    case -32006: self = .unsupported
+    case -32007: self = .unavailable
+    case -32008: self = .deadlineExceeded
+    case -32009: self = .cancelled
+    case -32010: self = .corrupt
+    case -32011: self = .noSpace
+    case -32012: self = .limitExceeded
+    case -32013: self = .readOnly
+    case -32014: self = .locked
+    case -32015: self = .commandNotFound
+    case -32016: self = .commandNotExecutable
+    default: self = .internal
+    }
+  }
 }
