@@ -101,6 +101,9 @@ let testSupport: Target.Dependency = "TestSupport"
 
 let allTests: [Target] = [
   tests("LayoutTests", []),
+  tests("ContractTests", ["Protocol", "JSONRPC", "OCI", "Faults"]),
+  tests("JSONRPCTests", ["JSONRPC", "Faults", "Linux", system]),
+  tests("RPCServiceTests", ["RPCService", "Protocol", "JSONRPC", "Linux", "Faults", log, system]),
   tests("CgroupsTests", ["Cgroups", "CLinux", "Linux", "OCI", "Faults", system]),
   tests("OCITests", ["OCI", "Faults"]),
   tests("ContentStoreTests", ["ContentStore", "OCI", "Faults", system]),
