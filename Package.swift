@@ -77,7 +77,7 @@ let layer2: [Target] = [
 ]
 
 let services: [Target] = [
-  service("gantryd", "Gateway", ["Engine", "RPCService", argumentParser]),
+  service("gantryd", "Gateway", ["Engine", "RPCService", "Protocol", "JSONRPC", "Linux", "Faults", argumentParser, log, system]),
   service("gantry-imaged", "Image", ["Images", "RPCService", argumentParser]),
   service("gantry-snapshotd", "Snapshot", ["Snapshots", "RPCService", argumentParser]),
   service("gantry-taskd", "Task", ["Tasks", "RPCService", argumentParser]),
@@ -108,6 +108,7 @@ let allTests: [Target] = [
   tests("OCITests", ["OCI", "Faults"]),
   tests("ContentStoreTests", ["ContentStore", "OCI", "Faults", system]),
   tests("ImagesTests", ["Images", "ContentStore", "JSONRPC", "OCI", "Faults", log, system]),
+  tests("EngineTests", ["Engine", "JSONRPC", "Protocol", "OCI", "Faults", log]),
   tests("SeccompTests", ["Seccomp", "CSeccomp", "CLinux", "OCI", "Faults"]),
   .testTarget(
     name: "SecurityTests", dependencies: [testSupport, system], exclude: ["Fixtures"], swiftSettings: swiftSettings),

@@ -9,10 +9,8 @@ extension Engine: GatewayService {
     _ params: GatewayAPI.ContainerCreateParams, _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ContainerCreateResult {
     try await shielded { [self] in
-      let made = try await naming(params.config.image ?? "") {
-        try await create(
-          name: params.name, config: params.config, hostConfig: params.hostConfig, platform: params.platform)
-      }
+      let made = try await create(
+        name: params.name, config: params.config, hostConfig: params.hostConfig, platform: params.platform)
       return .init(id: made.id, warnings: made.warnings)
     }
   }

@@ -63,7 +63,9 @@ extension Engine {
 
   /// The image that `reference` means now.
   func runImage(_ reference: String, platform: String? = nil) async throws -> RunImage {
-    let resolved = try await images.resolve(.init(reference: reference, platform: platform)).image
+    let resolved = try await naming(reference) {
+      try await images.resolve(.init(reference: reference, platform: platform)).image
+    }
     return RunImage(id: resolved.id, execution: resolved.config.config, layers: resolved.layers)
   }
 

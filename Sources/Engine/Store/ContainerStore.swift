@@ -178,6 +178,9 @@ final class ContainerStore: Sendable {
     try await queue.read { try String.fetchAll($0, sql: "SELECT id FROM volumes WHERE container = ''") }
   }
 
+  /// Runs one statement; for tests that make a row what no engine writes.
+  func execute(_ sql: String) async throws { try await write(durable: false) { try $0.execute(sql: sql) } }
+
   /// Every container.
   func containers() async throws -> [ContainerRow] {
     try await queue.read { db in

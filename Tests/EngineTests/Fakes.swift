@@ -1,0 +1,319 @@
+import Faults
+import Foundation
+import JSONRPC
+import Logging
+import OCI
+import Protocol
+import Synchronization
+
+@testable import Engine
+
+/// Images that exist in memory.
+final class FakeImages: ImageService, Sendable {
+  let all = Mutex<[String: ImageAPI.ResolvedImage]>([:])
+  let removed = Mutex<[ImageAPI.RemoveParams]>([])
+
+  init() {
+    var execution = ImageConfig.Execution()
+    execution.cmd = ["sh"]
+    execution.env = ["PATH=/bin", "A=image"]
+    add("busybox", execution)
+  }
+
+  static func digest(_ text: String) -> String {
+    "sha256:" + String(repeating: text.utf8.reduce("") { $0 + String($1, radix: 16) }, count: 64).prefix(64)
+  }
+
+  func add(_ name: String, _ execution: ImageConfig.Execution) {
+    let id = Self.digest(name)
+    let layer = Self.digest(name + "layer")
+    let config = ImageConfig(
+      architecture: "amd64", os: "linux", config: execution, rootfs: .init(type: "layers", diffIDs: []))
+    guard let digest = try? Digest(parsing: id) else { return }
+    let descriptor = Descriptor(mediaType: "application/vnd.oci.image.layer.v1.tar", digest: digest, size: 1)
+    all.withLock {
+      $0[name] = ImageAPI.ResolvedImage(
+        id: id, name: name, reference: name, manifest: descriptor, config: config,
+        layers: [LayerSource(descriptor: descriptor, diffID: layer, chainID: layer, path: "/none")])
+    }
+  }
+
+  func find(_ reference: String) throws(Fault) -> ImageAPI.ResolvedImage {
+    let found = all.withLock { images in images[reference] ?? images.values.first { $0.id == reference } }
+    guard let found else { throw Fault(.notFound, "no image \(reference)") }
+    return found
+  }
+
+  func resolve(_ params: ImageAPI.ResolveParams, _ context: CallContext) async throws(Fault) -> ImageAPI.ResolveResult {
+    .init(image: try find(params.reference))
+  }
+  func list(_ params: ImageAPI.ListParams, _ context: CallContext) async throws(Fault) -> ImageAPI.ListResult {
+    .init(
+      images: all.withLock { images in
+        images.values.map {
+          ImageSummary(
+            id: $0.id, repoTags: [($0.name ?? "") + ":latest"], repoDigests: [], created: "2026-01-01T00:00:00Z", size: 10,
+            labels: $0.config.config?.labels ?? [:], architecture: "amd64", os: "linux", manifest: "", dangling: false)
+        }
+      })
+  }
+  func remove(_ params: ImageAPI.RemoveParams, _ context: CallContext) async throws(Fault) -> ImageAPI.RemoveResult {
+    let image = try find(params.reference)
+    removed.withLock { $0.append(params) }
+    all.withLock { _ = $0.removeValue(forKey: image.name ?? "") }
+    return .init(untagged: [(image.name ?? "") + ":latest"], deleted: [image.id])
+  }
+  func tag(_ params: ImageAPI.TagParams, _ context: CallContext) async throws(Fault) -> ImageAPI.TagResult { .init() }
+  func openImport(
+    _ params: ImageAPI.OpenImportParams, _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.OpenImportResult { throw Fault(.unsupported, "not here") }
+  func finishImport(
+    _ params: ImageAPI.FinishImportParams, _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.FinishImportResult { throw Fault(.unsupported, "not here") }
+  func cancelImport(
+    _ params: ImageAPI.CancelImportParams, _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.CancelImportResult { .init() }
+  func importPath(
+    _ params: ImageAPI.ImportPathParams, _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.ImportPathResult { throw Fault(.unsupported, "not here") }
+  func inspect(_ params: ImageAPI.InspectParams, _ context: CallContext) async throws(Fault) -> ImageAPI.InspectResult {
+    .init(image: ["Id": .string(try find(params.reference).id)])
+  }
+  func history(_ params: ImageAPI.HistoryParams, _ context: CallContext) async throws(Fault) -> ImageAPI.HistoryResult {
+    .init(entries: [])
+  }
+  func usage(_ params: ImageAPI.UsageParams, _ context: CallContext) async throws(Fault) -> ImageAPI.UsageResult {
+    .init(blobs: 0, bytes: 0)
+  }
+}
+
+/// Snapshots that are names.
+final class FakeSnapshots: SnapshotService, Sendable {
+  let active = Mutex<[String: String?]>([:])
+  let layers = Mutex<Set<String>>([])
+  let pruned = Mutex<[[String]]>([])
+  let failRemoval = Mutex(false)
+
+  private func mounts(_ key: String) -> [MountSpec] {
+    [MountSpec(type: "overlay", source: "overlay", options: ["lowerdir+=/l", "upperdir=/u/\(key)", "workdir=/w"])]
+  }
+  func unpack(
+    _ params: SnapshotAPI.UnpackParams, _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.UnpackResult {
+    layers.withLock { set in for layer in params.layers { set.insert(layer.chainID) } }
+    return .init(chainID: params.layers.last?.chainID ?? "", unpacked: params.layers.map(\.chainID), bytes: 1)
+  }
+  func prepare(
+    _ params: SnapshotAPI.PrepareParams, _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.PrepareResult {
+    if let parent = params.parent, !layers.withLock({ $0.contains(parent) }) { throw Fault(.notFound, "no layer") }
+    active.withLock { $0[params.key] = params.parent }
+    return .init(mounts: mounts(params.key))
+  }
+  func view(_ params: SnapshotAPI.ViewParams, _ context: CallContext) async throws(Fault) -> SnapshotAPI.ViewResult {
+    .init(mounts: [])
+  }
+  func mounts(
+    _ params: SnapshotAPI.MountsParams, _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.MountsResult {
+    guard active.withLock({ $0[params.key] != nil }) else { throw Fault(.notFound, "no snapshot") }
+    return .init(mounts: mounts(params.key))
+  }
+  func commit(
+    _ params: SnapshotAPI.CommitParams, _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.CommitResult { throw Fault(.unsupported, "not here") }
+  func remove(
+    _ params: SnapshotAPI.RemoveParams, _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.RemoveResult {
+    if failRemoval.withLock({ $0 }) { throw Fault(.noSpace, "the disk is full") }
+    active.withLock { for key in params.keys { $0[key] = nil } }
+    return .init()
+  }
+  func list(_ params: SnapshotAPI.ListParams, _ context: CallContext) async throws(Fault) -> SnapshotAPI.ListResult {
+    .init(
+      snapshots: active.withLock { active in
+        active.keys.map {
+          .init(key: $0, kind: .active, created: "2026-01-01T00:00:00Z", labels: ["gantry.container": $0], path: "/")
+        }
+      })
+  }
+  func stat(_ params: SnapshotAPI.StatParams, _ context: CallContext) async throws(Fault) -> SnapshotAPI.StatResult {
+    throw Fault(.unsupported, "not here")
+  }
+  func usage(_ params: SnapshotAPI.UsageParams, _ context: CallContext) async throws(Fault) -> SnapshotAPI.UsageResult {
+    .init(bytes: 5, inodes: 1)
+  }
+  func layerPrune(
+    _ params: SnapshotAPI.LayerPruneParams, _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.LayerPruneResult {
+    pruned.withLock { $0.append(params.keep) }
+    return .init(removed: [], bytes: 0)
+  }
+}
+
+/// Tasks that do as the test says.
+final class FakeTasks: TaskService, Sendable {
+  struct State {
+    var tasks: [String: TaskState] = [:]
+    var created: [TaskAPI.CreateParams] = []
+    var signals: [(id: String, signal: Int64)] = []
+    var nextPid: Int64 = 1000
+    /// What the next create does instead of starting.
+    var failure: Fault?
+    /// Ends at once, before create answers.
+    var endsAtOnce: Int64?
+    /// The signals that end a task.
+    var deadly: Set<Int64> = [9, 15]
+  }
+  let state = Mutex(State())
+  let onEvent = Mutex<(@Sendable (TaskAPI.TaskEvent) -> Void)?>(nil)
+
+  static func exit(_ code: Int64) -> ExitStatus {
+    ExitStatus(code: code, oomKilled: false, finishedAt: Timestamp.now().text())
+  }
+
+  func end(_ id: String, _ code: Int64) {
+    let exit = Self.exit(code)
+    let pid = state.withLock { state -> Int64? in
+      guard state.tasks[id] != nil else { return nil }
+      state.tasks[id]?.status = .stopped
+      state.tasks[id]?.exit = exit
+      return state.tasks[id]?.pid
+    }
+    guard let pid else { return }
+    onEvent.withLock { $0 }?(
+      .init(sequence: 1, time: exit.finishedAt, type: .exit, id: id, pid: pid, exit: exit))
+  }
+
+  func create(_ params: TaskAPI.CreateParams, _ context: CallContext) async throws(Fault) -> TaskAPI.CreateResult {
+    let (pid, failure, ends) = state.withLock { state -> (Int64, Fault?, Int64?) in
+      state.created.append(params)
+      if let failure = state.failure {
+        state.failure = nil
+        return (0, failure, nil)
+      }
+      state.nextPid += 1
+      state.tasks[params.id] = TaskState(
+        id: params.id, pid: state.nextPid, status: .running, startedAt: Timestamp.now().text(), execs: [], shimPid: 1)
+      return (state.nextPid, nil, state.endsAtOnce)
+    }
+    if let failure { throw failure }
+    if let ends {
+      end(params.id, ends)
+      await Task.yield()
+    }
+    return .init(pid: pid, stream: params.attach == nil ? nil : StreamAddress(socket: "/s", token: "t"))
+  }
+  func start(_ params: TaskAPI.StartParams, _ context: CallContext) async throws(Fault) -> TaskAPI.StartResult {
+    .init(pid: 1)
+  }
+  func list(_ params: TaskAPI.ListParams, _ context: CallContext) async throws(Fault) -> TaskAPI.ListResult {
+    .init(tasks: state.withLock { Array($0.tasks.values) })
+  }
+  func get(_ params: TaskAPI.GetParams, _ context: CallContext) async throws(Fault) -> TaskAPI.GetResult {
+    guard let task = state.withLock({ $0.tasks[params.id] }) else { throw Fault(.notFound, "no task") }
+    return .init(task: task)
+  }
+  func signal(_ params: TaskAPI.SignalParams, _ context: CallContext) async throws(Fault) -> TaskAPI.SignalResult {
+    let deadly = state.withLock { state in
+      state.signals.append((params.id, params.signal))
+      return state.deadly.contains(params.signal)
+    }
+    if deadly { end(params.id, 128 + params.signal) }
+    return .init()
+  }
+  func pause(_ params: TaskAPI.PauseParams, _ context: CallContext) async throws(Fault) -> TaskAPI.PauseResult { .init() }
+  func resume(
+    _ params: TaskAPI.ResumeParams, _ context: CallContext
+  ) async throws(Fault) -> TaskAPI.ResumeResult { .init() }
+  func wait(_ params: TaskAPI.WaitParams, _ context: CallContext) async throws(Fault) -> TaskAPI.WaitResult {
+    throw Fault(.unsupported, "not here")
+  }
+  func delete(_ params: TaskAPI.DeleteParams, _ context: CallContext) async throws(Fault) -> TaskAPI.DeleteResult {
+    guard let task = state.withLock({ $0.tasks[params.id] }) else { throw Fault(.notFound, "no task") }
+    if task.status != .stopped { end(params.id, 137) }
+    let exit = state.withLock { $0.tasks.removeValue(forKey: params.id)?.exit }
+    return .init(exit: exit)
+  }
+  func exec(_ params: TaskAPI.ExecParams, _ context: CallContext) async throws(Fault) -> TaskAPI.ExecResult {
+    if let failure = state.withLock({ state in
+      defer { state.failure = nil }
+      return state.failure
+    }) {
+      throw failure
+    }
+    return .init(pid: 7)
+  }
+  func attach(_ params: TaskAPI.AttachParams, _ context: CallContext) async throws(Fault) -> TaskAPI.AttachResult {
+    .init(stream: StreamAddress(socket: "/s", token: "t"))
+  }
+  func resize(_ params: TaskAPI.ResizeParams, _ context: CallContext) async throws(Fault) -> TaskAPI.ResizeResult {
+    .init()
+  }
+  func closeInput(
+    _ params: TaskAPI.CloseInputParams, _ context: CallContext
+  ) async throws(Fault) -> TaskAPI.CloseInputResult { .init() }
+  func update(_ params: TaskAPI.UpdateParams, _ context: CallContext) async throws(Fault) -> TaskAPI.UpdateResult {
+    .init()
+  }
+  func stats(_ params: TaskAPI.StatsParams, _ context: CallContext) async throws(Fault) -> TaskAPI.StatsResult {
+    throw Fault(.unsupported, "not here")
+  }
+  func processes(
+    _ params: TaskAPI.ProcessesParams, _ context: CallContext
+  ) async throws(Fault) -> TaskAPI.ProcessesResult { .init(pids: []) }
+  func subscribe(
+    _ params: TaskAPI.SubscribeParams, _ context: CallContext
+  ) async throws(Fault) -> TaskAPI.SubscribeResult { .init() }
+}
+
+/// An engine over fakes, in a folder of its own that goes with it.
+final class TestEngine: Sendable {
+  let images = FakeImages()
+  let snapshots: FakeSnapshots
+  let tasks: FakeTasks
+  let engine: Engine
+  let folder: String
+  private let ownsFolder: Bool
+
+  init(after earlier: TestEngine? = nil) throws {
+    folder = earlier?.folder ?? "/tmp/gantry-engine-\(Identifier.random(digits: 10))"
+    ownsFolder = earlier == nil
+    snapshots = earlier?.snapshots ?? FakeSnapshots()
+    tasks = earlier?.tasks ?? FakeTasks()
+    try FileManager.default.createDirectory(atPath: folder + "/run", withIntermediateDirectories: true)
+    engine = try Engine(
+      images: images, snapshots: snapshots, tasks: tasks,
+      settings: EngineSettings(folder: folder + "/gateway", state: folder + "/run", group: nil),
+      machine: Machine(
+        capabilities: Capabilities(bounding: (1 << 41) - 1), cpuCount: 4, cgroupVersion: 2, hostname: "host"),
+      log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    let engine = self.engine
+    tasks.onEvent.withLock { $0 = { [weak engine] event in engine?.taskEvent(event) } }
+  }
+
+  deinit { if ownsFolder { try? FileManager.default.removeItem(atPath: folder) } }
+
+  func run(
+    name: String? = nil, autoRemove: Bool = false, config change: (inout ContainerConfig) -> Void = { _ in },
+    host changeHost: (inout HostConfig) -> Void = { _ in }
+  ) async throws -> String {
+    var config = ContainerConfig()
+    config.image = "busybox"
+    change(&config)
+    var host = HostConfig()
+    host.autoRemove = autoRemove
+    changeHost(&host)
+    return try await engine.containerRun(.init(name: name, config: config, hostConfig: host)).id
+  }
+
+  func create(name: String? = nil) async throws -> String {
+    try await engine.containerCreate(.init(name: name, config: .init(image: "busybox"), hostConfig: .init())).id
+  }
+
+  /// The database as another engine would find it.
+  func rows() async throws -> [String: ContainerRow] {
+    let list = try await engine.store.containers()
+    return Dictionary(uniqueKeysWithValues: list.map { ($0.id, $0) })
+  }
+}
