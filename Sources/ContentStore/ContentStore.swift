@@ -23,18 +23,18 @@ public final class ContentStore: Sendable {
   /// What `init` found left over from a service that was killed: the names of ingest files that it removed.
   public let abandonedIngests: [String]
 
-  private let lock: FolderLock
+  private let lock: FolderLock?
   private let nextIngest = Atomic<UInt64>(0)
 
-  /// Opens the folder `root`, making it if there is none, and takes its lock.
+  /// Opens the folder `root`, making it if there is none, and takes its lock unless the caller holds it (`isLocked`).
   ///
   /// Throws `locked` when another process has it, `readOnly` or `noSpace` when it cannot be written.
-  public init(root: FilePath) throws(Fault) {
+  public init(root: FilePath, isLocked: Bool = false) throws(Fault) {
     self.root = root
     for folder in [root, root.appending("blobs"), root.appending("blobs/sha256"), root.appending("ingest")] {
       try Self.makeFolder(folder)
     }
-    lock = try FolderLock(root, owner: "image service")
+    lock = isLocked ? nil : try FolderLock(root, owner: "image service")
     abandonedIngests = try Self.clearIngests(root.appending("ingest"))
     try StoredFile.clearTemporaries(root)
     try Self.checkMarker(root)

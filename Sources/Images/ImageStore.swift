@@ -29,10 +29,12 @@ public final class ImageStore: Sendable {
   ///
   /// A database that cannot be read is set aside and its content taken from `index.json`.
   /// Throws `locked` when another process uses the folder, `readOnly` or `noSpace` when it cannot be written.
-  public init(root: FilePath, limits: ImportLimits = ImportLimits(), log: Logger) throws(Fault) {
+  /// - Parameter isLocked: whether the caller holds the folder's lock already.
+  public init(root: FilePath, limits: ImportLimits = ImportLimits(), isLocked: Bool = false, log: Logger) throws(Fault)
+  {
     self.limits = limits
     self.log = log
-    let content = try ContentStore(root: root)
+    let content = try ContentStore(root: root, isLocked: isLocked)
     self.content = content
     if !content.abandonedIngests.isEmpty {
       log.notice(
