@@ -40,13 +40,15 @@ enum Confinement {
       }
       return account
     }
+    // Nothing is changed under a service that runs; `ServiceMain` takes the lock for good.
+    let lock = try FolderLock(content, owner: "gantry-imaged")
     do throws(Errno) {
       if let account {
         try become(account, sockets, &place)
       } else if geteuid() == 0 {
         try own(content, 0, 0)
         // A member may give its files to the group: no CAP_CHOWN for the sockets.
-        try Privileges.setGroups(sockets.map { [$0] } ?? [])
+        try? Privileges.setGroups(sockets.map { [$0] } ?? [])
         try Privileges.dropCapabilities(keeping: CapabilitySet(names: ["CAP_DAC_READ_SEARCH"]) ?? [])
         place.summary = "root without capabilities but CAP_DAC_READ_SEARCH"
       } else {
@@ -58,6 +60,7 @@ enum Confinement {
     } catch {
       throw Fault(.permissionDenied, "gantry-imaged cannot give up its rights", cause: ["\(error)"])
     }
+    _ = consume lock
     return place
   }
 
@@ -81,6 +84,7 @@ enum Confinement {
     unlink(temporary)
     if symlink("image/image.sock", temporary) != 0 { throw Errno(rawValue: errno) }
     try Files.rename(temporary, name)
+    try Privileges.dropBounding()
     try Privileges.become(uid: account.uid, gid: account.gid, groups: sockets.map { [$0] } ?? [])
     try Privileges.dropCapabilities()
     place.root = place.content

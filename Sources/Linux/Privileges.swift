@@ -9,14 +9,19 @@ public enum Privileges {
   /// To be called before there is a second thread: threads inherit from the one that starts them, and are not changed
   /// afterwards.
   public static func dropCapabilities(keeping kept: CapabilitySet = []) throws(Errno) {
+    try dropBounding(keeping: kept)
+    let bits = kept.rawValue & Capabilities.permitted.rawValue
+    try check(cl_capset(bits, bits, 0))
+    try setNoNewPrivileges()
+  }
+
+  /// Takes every capability but `kept` from the bounding set: no program that this thread executes can get them.
+  public static func dropBounding(keeping kept: CapabilitySet = []) throws(Errno) {
     for number in Capabilities.names.indices where kept.rawValue & (1 << UInt64(number)) == 0 {
       let result = cl_prctl(Int32(CL_PR_CAPBSET_DROP), UInt(number), 0, 0, 0)
       // A kernel that does not know the capability says EINVAL; a process without CAP_SETPCAP has none to hand on anyway.
       if result < 0, -result != EINVAL, -result != EPERM { throw Errno(rawValue: -result) }
     }
-    let bits = kept.rawValue & Capabilities.permitted.rawValue
-    try check(cl_capset(bits, bits, 0))
-    try setNoNewPrivileges()
   }
 
   /// prctl(PR_SET_NO_NEW_PRIVS).
