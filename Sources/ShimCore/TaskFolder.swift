@@ -1,6 +1,8 @@
+internal import CLinux
 public import Faults
 internal import FoundationEssentials
-internal import Linux
+internal import Glibc
+public import Linux
 public import Protocol
 public import SystemPackage
 
@@ -60,24 +62,52 @@ public struct TaskFolder: Sendable {
     }
   }
 
-  /// Writes a JSON file whole: under another name first, then renamed. Not synced: the folder does not outlive a reboot.
-  public func write(_ file: File, _ value: some Encodable) throws(Fault) {
+  /// Writes a JSON file; `whole`: under another name first, then renamed. Not synced: the folder does not outlive a reboot.
+  public func write(_ file: File, _ value: some Encodable, whole: Bool = true) throws(Fault) {
     do {
       let encoder = JSONEncoder()
       encoder.outputFormatting = .withoutEscapingSlashes
-      try write(file, bytes: [UInt8](encoder.encode(value)))
+      try write(file, bytes: [UInt8](encoder.encode(value)), whole: whole)
     } catch {
       throw Fault(describing: error)
     }
   }
 
-  /// Writes a file whole: under another name first, then renamed.
-  public func write(_ file: File, bytes: [UInt8]) throws(Fault) {
-    do {
-      try DurableFile.write(path(file), bytes, durable: false)
+  /// Writes a file; `whole`: under another name first, then renamed, for files that others may be reading.
+  public func write(_ file: File, bytes: [UInt8], whole: Bool = true) throws(Fault) {
+    do throws(Errno) {
+      if whole {
+        try DurableFile.write(path(file), bytes, durable: false)
+      } else {
+        let descriptor = try openat2(nil, path(file).string, [.writeOnly, .create, .truncate], mode: 0o600)
+        try bytes.withUnsafeBufferPointer { bytes throws(Errno) in
+          try Descriptors.writeAll(descriptor.rawValue, UnsafeRawBufferPointer(bytes))
+        }
+      }
     } catch {
       let code: FaultCode = error == .noSpace ? .noSpace : error == .readOnlyFileSystem ? .readOnly : .internal
       throw Fault(code, "\(path(file)) cannot be written", cause: ["\(error)"])
+    }
+  }
+
+  /// The folder, open and locked as long as any copy of the descriptor lives; nil when a shim holds it.
+  public func lock() throws(Fault) -> OwnedDescriptor? {
+    do throws(Errno) {
+      let descriptor = try openat2(nil, path.string, [.readOnly, .directory, .noFollow])
+      let result = cl_flock(descriptor.rawValue, LOCK_EX | LOCK_NB)
+      if result == -EWOULDBLOCK { return nil }
+      if result != 0 { throw Errno(rawValue: -result) }
+      return descriptor
+    } catch {
+      throw Fault(.internal, "the folder \(path) cannot be locked", cause: ["\(error)"])
+    }
+  }
+
+  /// Removes the folder and the files in it; what is gone already is no failure.
+  public func remove() throws(Fault) {
+    for name in (try? Files.list(path.string)) ?? [] { unlink(path.appending(name).string) }
+    guard rmdir(path.string) == 0 || errno == ENOENT else {
+      throw Fault(.internal, "the folder \(path) cannot be removed: \(Errno(rawValue: errno))")
     }
   }
 }

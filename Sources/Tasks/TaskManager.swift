@@ -1,0 +1,251 @@
+public import Faults
+internal import Glibc
+internal import JSONRPC
+internal import Linux
+public import Logging
+internal import OCI
+public import Protocol
+internal import ShimCore
+internal import Synchronization
+public import SystemPackage
+
+/// All tasks of one state folder: starts shims, finds them again after a restart, and ends what they leave.
+///
+/// The manager may be killed at any moment. What it knows is rebuilt from the task folders (`TaskFolder`): the shims live on
+/// in sessions of their own, and hold a lock on their folder as long as they live.
+///
+/// ```
+/// create   folder, lock → filter, config.json, task.json → spawn (the shim inherits the lock) → its first line
+/// running  the shim's words keep `ManagedTask` current; events go to `events`
+/// end      pidfd of the shim readable → exit.json is the truth; without one the shim was killed: kill what it left,
+///          write exit.json, tell
+/// delete   kill → shim ends → cgroup and folder are removed
+/// ```
+public final class TaskManager: Sendable {
+  let tasksFolder: FilePath
+  let log: Logger
+  let launcher: ShimLauncher
+  let monitor: ShimMonitor
+  let filters = FilterCache()
+  let tasks = Mutex<[String: ManagedTask]>([:])
+  private let lock: FolderLock
+
+  /// What happens to tasks, from `recover` on.
+  public let events = EventHub<TaskAPI.TaskEvent>()
+
+  /// Takes the state folder into use; `recover` must follow before any call.
+  ///
+  /// - Parameters:
+  ///   - state: such as `/run/gantry`; `tasks/` is made below, 0700.
+  ///   - shim: the gantry-shim executable.
+  ///
+  /// Fails with `locked` when another task service uses the folder.
+  public init(state: FilePath, shim: FilePath, log: Logger) throws(Fault) {
+    tasksFolder = state.appending("tasks")
+    self.log = log
+    for folder in [state, tasksFolder] where mkdir(folder.string, folder == state ? 0o755 : 0o700) != 0 {
+      guard errno == EEXIST else {
+        let code: FaultCode = errno == EROFS ? .readOnly : errno == ENOSPC ? .noSpace : .permissionDenied
+        throw Fault(code, "the folder \(folder) cannot be made: \(Errno(rawValue: errno))")
+      }
+    }
+    lock = try FolderLock(tasksFolder, owner: "gantry-taskd")
+    launcher = try ShimLauncher(executable: shim)
+    do {
+      monitor = try ShimMonitor()
+    } catch {
+      throw Fault(.internal, "no thread can be started to watch shims", cause: ["\(error)"])
+    }
+  }
+
+  // MARK: The table
+
+  func folder(of id: String) -> TaskFolder { TaskFolder(tasksFolder.appending(id)) }
+
+  /// The task of that name; fails with `notFound`.
+  func task(_ id: String) throws(Fault) -> ManagedTask {
+    guard let task = tasks.withLock({ $0[id] }) else { throw Fault(.notFound, "there is no task \(id)") }
+    return task
+  }
+
+  func insert(_ task: ManagedTask) throws(Fault) {
+    let free = tasks.withLock { tasks in
+      if tasks[task.id] != nil { return false }
+      tasks[task.id] = task
+      return true
+    }
+    guard free else { throw Fault(.alreadyExists, "there is a task \(task.id) already: delete it first") }
+  }
+
+  func forget(_ task: ManagedTask) { tasks.withLock { $0[task.id] = nil } }
+
+  /// Publishes an event about `task`.
+  func tell(
+    _ type: TaskAPI.TaskEventType, _ task: ManagedTask, exec: String? = nil, pid: Int32? = nil,
+    exit: ExitStatus? = nil, time: String? = nil
+  ) {
+    let time = time ?? LogTime.now().text
+    events.publish { sequence in
+      TaskAPI.TaskEvent(
+        sequence: sequence, time: time, type: type, id: task.id, exec: exec, pid: pid.map(Int64.init), exit: exit)
+    }
+  }
+
+  // MARK: Create
+
+  /// Makes a container and, when asked, starts it; on failure nothing of it is left.
+  func make(_ params: TaskAPI.CreateParams) async throws(Fault) -> TaskAPI.CreateResult {
+    try Self.check(params)
+    let folder = folder(of: params.id)
+    let cgroup = params.spec.linux?.cgroupsPath ?? "/gantry/\(params.id)"
+    let task = ManagedTask(id: params.id, folder: folder, cgroup: cgroup)
+    try insert(task)
+    do throws(Fault) {
+      let ready = try await launch(task, params)
+      guard let pid = ready.pid else {
+        throw ready.failure?.fault ?? Fault(.internal, "the shim of container \(params.id) said nothing")
+      }
+      let stream = ready.token.map { StreamAddress(socket: folder.path(.streams).string, token: $0) }
+      return TaskAPI.CreateResult(pid: Int64(pid), stream: stream)
+    } catch {
+      await discard(task)
+      throw error
+    }
+  }
+
+  private static func check(_ params: TaskAPI.CreateParams) throws(Fault) {
+    let letters = params.id.utf8
+    guard (1...64).contains(letters.count), letters.first != UInt8(ascii: "."),
+      letters.allSatisfy({
+        ($0 | 0x20 >= 97 && $0 | 0x20 <= 122) || ($0 >= 48 && $0 <= 57) || $0 == 46 || $0 == 95 || $0 == 45
+      })
+    else {
+      throw Fault(
+        .invalidArgument,
+        "\"\(params.id.prefix(100))\" is no task id: 1 to 64 letters, digits, `.`, `_` or `-`, no `.` first")
+    }
+    guard let process = params.spec.process, process.args?.isEmpty == false else {
+      throw Fault(.invalidArgument, "task \(params.id): the specification says no program to run (process.args)")
+    }
+    guard !params.rootfs.isEmpty else {
+      throw Fault(.invalidArgument, "task \(params.id): no root file system is given (rootfs)")
+    }
+  }
+
+  /// Writes the folder and starts the shim; returns its first line.
+  private func launch(_ task: ManagedTask, _ params: TaskAPI.CreateParams) async throws(Fault) -> ShimReady {
+    let folder = task.folder
+    let lock = try Self.makeFolder(folder)
+    let filter = try filters.filter(params.spec, choice: params.seccomp)
+    var spec = params.spec
+    spec.linux?.seccomp = nil
+    if let notes = params.annotations { spec.annotations = (spec.annotations ?? [:]).merging(notes) { $1 } }
+    try folder.write(.config, spec, whole: false)
+    if let filter { try folder.write(.filter, bytes: filter.bytes, whole: false) }
+    try folder.write(
+      .options,
+      TaskOptions(
+        id: params.id, cgroup: task.cgroup, rootfs: params.rootfs, stdin: params.stdin, hold: params.hold ?? false,
+        log: params.log, start: params.start, useInit: spec.annotations?["gantry.init"] == "true",
+        attach: params.attach, filterFlags: filter?.flags ?? 0), whole: false)
+    let pair: Pair
+    do {
+      pair = try UnixSocket.pair()
+    } catch {
+      throw Fault(.limitExceeded, "no socket can be made for the shim of \(task.id)", cause: ["\(error)"])
+    }
+    let process = try launcher.launch(folder, lock: lock.rawValue, control: pair.second.rawValue)
+    return try await adopt(task, socket: Self.first(of: pair), process: process)
+  }
+
+  /// The first socket of a pair; the second is closed here.
+  private static func first(of pair: consuming Pair) -> OwnedDescriptor { pair.first }
+
+  /// Makes the folder and returns it open and locked. Fails with `alreadyExists` when a shim lives in one of that name; a
+  /// folder without one is what a crash left, and is replaced.
+  private static func makeFolder(_ folder: TaskFolder) throws(Fault) -> OwnedDescriptor {
+    for _ in 0..<2 {
+      if mkdir(folder.path.string, 0o700) == 0 {
+        guard let lock = try folder.lock() else { break }
+        return lock
+      }
+      guard errno == EEXIST else {
+        let code: FaultCode = errno == EROFS ? .readOnly : errno == ENOSPC ? .noSpace : .internal
+        throw Fault(code, "the folder \(folder.path) cannot be made: \(Errno(rawValue: errno))")
+      }
+      guard try folder.lock() != nil else { break }
+      try folder.remove()
+    }
+    throw Fault(.alreadyExists, "a shim is at work in \(folder.path): it belongs to a task that was not found")
+  }
+
+  /// Connects a new shim with its task and waits for its first line.
+  private func adopt(
+    _ task: ManagedTask, socket: consuming OwnedDescriptor, process: consuming SpawnedProcess
+  ) async throws(Fault) -> ShimReady {
+    let ready = Promise<Result<ShimReady, Fault>>()
+    let pid = process.pid
+    let handle = try ShimHandle(id: task.id, socket: socket, monitor: monitor) { [self] result in
+      if case .success(let line) = result { began(task, line) }
+      ready.fulfil(result)
+    } onEvent: { [weak self] event in
+      self?.heard(event, task)
+    } onEnd: { [weak self] in
+      self?.connectionEnded(task)
+    }
+    task.connected(handle, pid: pid)
+    watch(process.takePidFD(), task)
+    return try await ready.value.get()
+  }
+
+  /// Takes a new shim's first line: on the monitor's thread, before any event of it.
+  private func began(_ task: ManagedTask, _ ready: ShimReady) {
+    guard let pid = ready.pid else { return }
+    task.became(.init(pid: pid, status: ready.startedAt == nil ? .created : .running, startedAt: ready.startedAt))
+    if let startedAt = ready.startedAt { tell(.start, task, pid: pid, time: startedAt) }
+  }
+}
+
+/// A value that is there later, for one waiter.
+final class Promise<Value: Sendable>: Sendable {
+  private enum State {
+    case empty
+    case waiting(CheckedContinuation<Value, Never>)
+    case full(Value)
+  }
+
+  private let state = Mutex(State.empty)
+
+  /// Sets the value; later ones are ignored.
+  func fulfil(_ value: Value) {
+    let waiter: CheckedContinuation<Value, Never>? = state.withLock { state in
+      switch state {
+      case .empty:
+        state = .full(value)
+        return nil
+      case .waiting(let waiter):
+        state = .full(value)
+        return waiter
+      case .full: return nil
+      }
+    }
+    waiter?.resume(returning: value)
+  }
+
+  /// The value, if it is there.
+  var now: Value? { state.withLock { if case .full(let value) = $0 { value } else { nil } } }
+
+  /// Waits for the value.
+  var value: Value {
+    get async {
+      await withCheckedContinuation { continuation in
+        let value: Value? = state.withLock { state in
+          if case .full(let value) = state { return value }
+          state = .waiting(continuation)
+          return nil
+        }
+        if let value { continuation.resume(returning: value) }
+      }
+    }
+  }
+}
