@@ -28,6 +28,18 @@ enum Architecture {
     return token == 0 ? nil : token
   }
 
+  /// The kernel's numbers (AUDIT_ARCH_*) of the architectures that filters for `names` tell apart.
+  static func kernelNumbers(_ names: [String]) -> [UInt32] {
+    let tokens = names.isEmpty ? [seccomp_arch_native()] : names.compactMap(token)
+    var numbers: [UInt32] = []
+    for token in tokens {
+      // x32 is a range of numbers on x86-64; libseccomp's token for it is not the kernel's.
+      let number = token == 0x4000_003e ? x8664 : token
+      if !numbers.contains(number) { numbers.append(number) }
+    }
+    return numbers
+  }
+
   /// AUDIT_ARCH_X86_64 of linux/audit.h, which x32 shares.
   static let x86: UInt32 = 0x4000_0003
   static let x8664: UInt32 = 0xc000_003e

@@ -29,6 +29,18 @@ struct BPFInstruction: Equatable {
     BPFInstruction(code: 0x35, ifTrue: ifTrue, ifFalse: ifFalse, value: value)
   }
 
+  /// The instructions that `bytes` hold.
+  static func decode(_ bytes: [UInt8]) -> [BPFInstruction] {
+    var result: [BPFInstruction] = []
+    for at in stride(from: 0, to: bytes.count - bytes.count % 8, by: 8) {
+      var value: UInt32 = 0
+      for index in (0..<4).reversed() { value = value << 8 | UInt32(bytes[at + 4 + index]) }
+      let code = UInt16(bytes[at]) | UInt16(bytes[at + 1]) << 8
+      result.append(BPFInstruction(code: code, ifTrue: bytes[at + 2], ifFalse: bytes[at + 3], value: value))
+    }
+    return result
+  }
+
   /// The 8 bytes in little-endian order, that of every machine in `Architecture` that Gantry is built for.
   var bytes: [UInt8] {
     [UInt8(code & 0xff), UInt8(code >> 8), ifTrue, ifFalse]

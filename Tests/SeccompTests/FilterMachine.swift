@@ -26,30 +26,37 @@ struct FilteredCall: Sendable {
 
 /// As much of the kernel's BPF machine as seccomp filters use. Nil: the program is not valid.
 enum FilterMachine {
-  static func run(_ bytes: [UInt8], _ call: FilteredCall) -> UInt32? {
-    var position = 0
-    var accumulator: UInt32 = 0
-    while position * 8 + 8 <= bytes.count {
-      let step = bytes[(position * 8)..<(position * 8 + 8)]
-      let at = step.startIndex
-      let code = UInt16(step[at]) | UInt16(step[at + 1]) << 8
-      let value = (0..<4).reduce(UInt32(0)) { $0 | UInt32(step[at + 4 + $1]) << UInt32(8 * $1) }
-      let skip: (Bool) -> Int = { Int(step[at + ($0 ? 2 : 3)]) }
-      position += 1
-      switch code {
-      case 0x20:
-        guard let word = call.word(Int(value)) else { return nil }
-        accumulator = word
-      case 0x54: accumulator &= value
-      case 0x05: position += Int(value)
-      case 0x15: position += skip(accumulator == value)
-      case 0x25: position += skip(accumulator > value)
-      case 0x35: position += skip(accumulator >= value)
-      case 0x45: position += skip(accumulator & value != 0)
-      case 0x06: return value
-      default: return nil
+  static func run(_ bytes: [UInt8], _ call: FilteredCall) -> UInt32? { run(BPFInstruction.decode(bytes), call) }
+
+  static func run(_ program: [BPFInstruction], _ call: FilteredCall) -> UInt32? {
+    program.withUnsafeBufferPointer { program in
+      var position = 0
+      var accumulator: UInt32 = 0
+      while position < program.count {
+        let step = program[position]
+        var holds = false
+        position += 1
+        switch step.code {
+        case 0x20:
+          guard let word = call.word(Int(step.value)) else { return nil }
+          accumulator = word
+          continue
+        case 0x54:
+          accumulator &= step.value
+          continue
+        case 0x05:
+          position += Int(step.value)
+          continue
+        case 0x06: return step.value
+        case 0x15: holds = accumulator == step.value
+        case 0x25: holds = accumulator > step.value
+        case 0x35: holds = accumulator >= step.value
+        case 0x45: holds = accumulator & step.value != 0
+        default: return nil
+        }
+        position += Int(holds ? step.ifTrue : step.ifFalse)
       }
+      return nil
     }
-    return nil
   }
 }
