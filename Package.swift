@@ -105,6 +105,11 @@ let allTests: [Target] = [
   tests("JSONRPCTests", ["JSONRPC", "Faults", "Linux", system]),
   tests("RPCServiceTests", ["RPCService", "Protocol", "JSONRPC", "Linux", "Faults", log, system]),
   tests("CgroupsTests", ["Cgroups", "CLinux", "Linux", "OCI", "Faults", system]),
+  tests("LinuxTests", ["Linux", "Faults", system]),
+  .executableTarget(
+    name: "runtime-probe", dependencies: ["Runtime", "Cgroups", "Linux", "OCI", "Faults", system],
+    path: "Tests/RuntimeProbe", swiftSettings: swiftSettings),
+  tests("RuntimeTests", ["runtime-probe", "Runtime", "Linux", "OCI", "Faults", system]),
   tests("OCITests", ["OCI", "Faults"]),
   tests("ContentStoreTests", ["ContentStore", "OCI", "Faults", system]),
   tests("ImagesTests", ["Images", "ContentStore", "JSONRPC", "OCI", "Faults", log, system]),

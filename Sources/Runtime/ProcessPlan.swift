@@ -184,7 +184,7 @@ struct Scheduling {
   static func mask(_ list: String) -> [UInt64]? {
     var mask = [UInt64](repeating: 0, count: 16)
     for part in list.split(separator: ",") {
-      let ends = part.split(separator: "-").map { Int($0.filter { $0 != " " }) }
+      let ends = part.split(separator: "-", omittingEmptySubsequences: false).map { Int($0.filter { $0 != " " }) }
       guard (1...2).contains(ends.count), let low = ends[0], let high = ends[ends.count - 1], low >= 0, low <= high,
         high < 1024
       else { return nil }

@@ -25,7 +25,7 @@ enum TreeCopy {
       case .regular:
         let from = try openat2(folder.rawValue, name, [.readOnly, .noFollow, .nonBlocking], resolve: .beneath)
         let to = try openat2(target, name, [.writeOnly, .create, .exclusive], mode: status.permissions)
-        while try check(cl_copy_file_range(from.rawValue, to.rawValue, 1 << 30)) > 0 {}
+        try copyBytes(from.rawValue, to.rawValue)
       case .symbolicLink:
         let text = try Files.readLink(at: folder.rawValue, name)
         if Glibc.symlinkat(text, target, name) != 0 { throw Errno(rawValue: errno) }
@@ -36,6 +36,16 @@ enum TreeCopy {
       }
       if status.kind != .symbolicLink, Glibc.fchmodat(target, name, status.permissions, 0) != 0 {
         throw Errno(rawValue: errno)
+      }
+    }
+  }
+
+  private static func copyBytes(_ source: Int32, _ target: Int32) throws(Errno) {
+    try withUnsafeTemporaryAllocation(byteCount: 65536, alignment: 16) { buffer throws(Errno) in
+      while true {
+        let count = try Descriptors.read(source, into: buffer)
+        if count == 0 { return }
+        try Descriptors.writeAll(target, UnsafeRawBufferPointer(rebasing: buffer[..<count]))
       }
     }
   }

@@ -1,0 +1,234 @@
+import Faults
+import Glibc
+import Linux
+import OCI
+import Testing
+
+@testable import Runtime
+
+@Suite(.enabled(if: geteuid() == 0, "needs root: it makes namespaces and mounts"))
+struct ContainerTests {
+  let box: Box
+  init() throws { box = try Box() }
+
+  @Test func aProgramRunsAndLeavesNothing() throws {
+    let result = try box.run(box.job(["echo", "hello"]))
+    #expect(result.container.code == 0, "\(result)")
+    #expect(result.output == "hello\n")
+    #expect(result.children == 0)
+    #expect(result.leakedMounts == 0)
+  }
+
+  @Test(arguments: [("exit 7", Int32(7)), ("kill -9 $$; exit 3", 3), ("exit 255", 255)])
+  func exitCodesAreTheProgramsOwn(_ script: String, _ code: Int32) throws {
+    // Process 1 of a pid namespace ignores signals that it has no handler for, SIGKILL from inside too.
+    #expect(try box.sh(script).container.code == code)
+  }
+
+  @Test func everyNamespaceIsItsOwn() throws {
+    let result = try box.sh("for n in pid net ipc uts mnt cgroup; do readlink /proc/self/ns/$n; done; hostname")
+    for (index, name) in ["pid", "net", "ipc", "uts", "mnt", "cgroup"].enumerated() {
+      #expect(result.lines[index] != (try Files.readLink("/proc/self/ns/\(name)")), "\(name)")
+    }
+    #expect(result.lines[6] == "box")
+  }
+
+  @Test func aHeldContainerWaitsForStart() throws {
+    let result = try box.sh("echo started") { $0.hold = true }
+    #expect(result.output == "started\n")
+    #expect(result.container.code == 0)
+  }
+
+  @Test(arguments: [
+    ("nosuch", "commandNotFound", "exec: \"nosuch\": executable file not found in $PATH"),
+    ("/no/such", "commandNotFound", "exec: \"/no/such\": stat /no/such: no such file or directory"),
+    ("/etc/passwd", "commandNotExecutable", "exec: \"/etc/passwd\": permission denied"),
+    ("/bin", "commandNotExecutable", "exec: \"/bin\": is a directory"),
+    ("/bin/garbage", "commandNotExecutable", "exec /bin/garbage: exec format error"),
+    ("/bin/orphan", "commandNotFound", "exec /bin/orphan: no such file or directory"),
+  ])
+  func aProgramThatCannotRunSaysWhy(_ name: String, _ code: String, _ words: String) throws {
+    try box.write("bin/garbage", "\u{1}\u{2}\u{3}\n", mode: 0o755)
+    try box.write("bin/orphan", "#!/no/interpreter\n", mode: 0o755)
+    for hold in [false, true] {
+      var job = box.job([name])
+      job.hold = hold
+      let result = try box.run(job)
+      #expect(result.container.faultCode == code)
+      #expect(result.container.message?.hasPrefix(words) == true, "\(result.container)")
+      #expect(result.children == 0)
+    }
+  }
+
+  @Test(arguments: [
+    ("", "uid=0(root) gid=0(root) groups=0(root)"),
+    ("ann", "uid=1000(ann) gid=1001(ann) groups=10(wheel),1001(ann),2000(extra)"),
+    ("1000", "uid=1000(ann) gid=1001(ann) groups=10(wheel),1001(ann),2000(extra)"),
+    ("ann:wheel", "uid=1000(ann) gid=10(wheel) groups=10(wheel)"),
+    ("1234", "uid=1234 gid=0(root) groups=0(root)"), ("5:6", "uid=5 gid=6 groups=6"),
+  ])
+  func theUserIsLookedUpInTheContainer(_ user: String, _ words: String) throws {
+    var job = box.job(["id"])
+    job.spec.process?.user.username = user
+    #expect(try box.run(job).lines == [words])
+  }
+
+  @Test func homeComesFromPasswdUnlessGiven() throws {
+    var job = box.job(["sh", "-c", "echo $HOME"])
+    job.spec.process?.user.username = "ann"
+    #expect(try box.run(job).output == "/home/ann\n")
+    job = box.job(["sh", "-c", "echo $HOME"])
+    job.spec.process?.env = ["PATH=/bin", "HOME=/mine"]
+    #expect(try box.run(job).output == "/mine\n")
+  }
+
+  @Test func execJoinsTheContainer() throws {
+    var job = box.job(["sleep", "100"])
+    job.signal = SIGKILL
+    job.cgroup = "/gantry-tests/exec-\(getpid())"
+    job.execs = [
+      Box.process(["sh", "-c", "readlink /proc/1/ns/mnt; readlink /proc/self/ns/mnt; hostname; id -u"]),
+      Box.process(["sh", "-c", "exit 9"]), Box.process(["nosuch"]),
+      Box.process(["sh", "-c", "cat /proc/1/cgroup /proc/self/cgroup"]),
+    ]
+    let result = try box.run(job)
+    #expect(result.lines.count > 4)
+    #expect(result.lines[0] == result.lines[1])
+    #expect(result.lines[2...3] == ["box", "0"])
+    #expect(result.execs.map(\.code) == [0, 9, nil, 0])
+    #expect(result.execs[2].faultCode == "commandNotFound")
+    let cgroups = result.lines.dropFirst(4)
+    #expect(Array(cgroups.prefix(cgroups.count / 2)) == Array(cgroups.suffix(cgroups.count / 2)))
+    #expect(result.container.code == 137)
+  }
+
+  @Test func aTerminalIsTheContainersOwn() throws {
+    var job = box.job(["sh", "-c", "tty; stty size; test -c /dev/console && echo console; stat -c %t:%T /dev/console"])
+    job.spec.process?.terminal = true
+    job.spec.process?.consoleSize = .init(height: 33, width: 77)
+    job.signal = nil
+    let result = try box.run(job)
+    #expect(result.output == "/dev/pts/0\r\n33 77\r\nconsole\r\n88:0\r\n")
+    job = box.job(["sleep", "100"])
+    var exec = Box.process(["tty"])
+    exec.terminal = true
+    job.execs = [exec]
+    job.signal = SIGKILL
+    #expect(try box.run(job).output == "/dev/pts/0\r\n")
+  }
+
+  @Test func theBuiltInInitReapsAndForwards() throws {
+    let orphans = try box.sh("(sleep 0.05 &) ; (true &); usleep 200000; ps -o pid,stat,args") { $0.useInit = true }
+    #expect(orphans.output?.contains("gantry-init") == true, "\(orphans)")
+    #expect(orphans.output?.contains("runtime-probe") == false, "\(orphans)")
+    #expect(orphans.output?.contains(" Z ") == false, "\(orphans)")
+    let signalled = try box.sh("trap 'echo got; exit 5' TERM; while true; do usleep 1000; done") {
+      $0.useInit = true
+      $0.execs = [Box.process(["usleep", "50000"])]
+      $0.signal = SIGTERM
+    }
+    #expect(signalled.output == "got\n")
+    #expect(signalled.container.code == 5)
+    #expect(try box.sh("kill -9 $$") { $0.useInit = true }.container.code == 137)
+    let missing = try box.run(
+      {
+        var job = box.job(["nosuch"]); job.useInit = true; return job
+      }())
+    #expect(missing.container.faultCode == "commandNotFound")
+  }
+
+  @Test func limitsAndScoresAreSet() throws {
+    let result = try box.sh("ulimit -n; ulimit -Hn; cat /proc/self/oom_score_adj; umask") {
+      $0.spec.process?.rlimits = [.init(type: "RLIMIT_NOFILE", hard: 200, soft: 100)]
+      $0.spec.process?.oomScoreAdj = 321
+    }
+    #expect(result.lines == ["100", "200", "321", "0022"])
+    let above = try box.sh("true") {
+      $0.spec.process?.rlimits = [.init(type: "RLIMIT_NOFILE", hard: 1 << 40, soft: 10)]
+    }
+    #expect(above.container.message?.contains("nofile=1099511627776") == true, "\(above.container)")
+  }
+
+  @Test func sharedMountsAreAsAsked() throws {
+    let host = box.folder.appending("host")
+    try Files.makeDirectory(host.string, mode: 0o755)
+    try DurableFile.write(host.appending("file"), Array("from host\n".utf8), durable: false)
+    let result = try box.sh(
+      "cat /data/deep/file /one; touch /data/deep/x; echo $?; echo new > /rw/new; stat -c %a /t; ls /kept"
+    ) {
+      $0.spec.mounts? += [
+        .init(destination: "/data/deep", type: "bind", source: host.string, options: ["rbind", "ro"]),
+        .init(destination: "/one", source: host.appending("file").string, options: ["bind"]),
+        .init(destination: "/rw", type: "bind", source: host.string, options: ["rbind"]),
+        .init(destination: "/t", type: "tmpfs", source: "tmpfs", options: ["mode=700"]),
+        .init(destination: "/kept", type: "tmpfs", source: "tmpfs", options: ["tmpcopyup"]),
+      ]
+      _ = try? Files.makeDirectory(box.image.appending("kept").string, mode: 0o755)
+      try? box.write("kept/inside", "x")
+    }
+    #expect(
+      result.lines.filter { !$0.hasPrefix("touch") } == ["from host", "from host", "1", "700", "inside"], "\(result)")
+    #expect(try Files.readText(host.appending("new").string) == "new\n")
+  }
+
+  @Test func aReadOnlyRootRefusesWrites() throws {
+    let result = try box.sh("touch /x 2>/dev/null; echo $?; touch /dev/shm/x; echo $?") {
+      $0.spec.root?.readonly = true
+    }
+    #expect(result.lines == ["1", "0"])
+  }
+
+  @Test func manyLayersMount() throws {
+    var options: [String] = []
+    for index in 0..<300 {
+      let layer = box.folder.appending("layer\(index)")
+      try Files.makeDirectory(layer.string, mode: 0o755)
+      try DurableFile.write(layer.appending("f\(index)"), [], durable: false)
+      options.append("lowerdir+=\(layer)")
+    }
+    let result = try box.sh("ls / | grep -c ^f") {
+      $0.rootfs[0].options = options + $0.rootfs[0].options
+    }
+    #expect(result.output == "300\n", "\(result)")
+  }
+
+  @Test(.enabled(if: KernelFeatures.version >= .init(6, 13), "needs Linux 6.13: idmapped layers by descriptor"))
+  func aUserNamespaceMapsRoot() throws {
+    let result = try box.sh("id -u; touch /new && stat -c %u /new /bin/busybox; cat /proc/self/uid_map; hostname") {
+      $0.spec.linux?.namespaces?.append(.init(type: "user"))
+      $0.spec.linux?.uidMappings = [.init(containerID: 0, hostID: 100_000, size: 65536)]
+      $0.spec.linux?.gidMappings = [.init(containerID: 0, hostID: 100_000, size: 65536)]
+    }
+    #expect(
+      result.lines.map { $0.split(separator: " ").joined(separator: " ") } == ["0", "0", "0", "0 100000 65536", "box"],
+      "\(result)")
+  }
+
+  @Test func kernelSettingsStayInTheNamespace() throws {
+    let result = try box.sh("cat /proc/sys/net/ipv4/ip_default_ttl /proc/sys/kernel/msgmax") {
+      $0.spec.linux?.sysctl = ["net.ipv4.ip_default_ttl": "77", "kernel.msgmax": "4096"]
+    }
+    #expect(result.lines == ["77", "4096"])
+    for (name, words) in [
+      ("kernel.panic", "whole machine"), ("vm.overcommit_memory", "whole machine"),
+      ("net/../kernel/panic", "no kernel setting"),
+    ] {
+      let refused = try box.sh("true") { $0.spec.linux?.sysctl = [name: "1"] }
+      #expect(refused.container.message?.contains(words) == true, "\(refused.container)")
+    }
+    let shared = try box.sh("true") {
+      $0.spec.linux?.namespaces?.removeAll { $0.type == "network" }
+      $0.spec.linux?.sysctl = ["net.ipv4.ip_forward": "1"]
+    }
+    #expect(shared.container.message?.contains("network namespace") == true)
+  }
+
+  @Test func aProcessWithThreadsIsRefused() {
+    #expect {
+      _ = try Container.create(
+        ContainerRequest(spec: RuntimeSpec(), rootfs: [], io: .descriptors(input: 0, output: 1, error: 2)))
+    } throws: {
+      ($0 as? Fault)?.message.contains("one thread") == true
+    }
+  }
+}
