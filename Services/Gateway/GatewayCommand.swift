@@ -49,7 +49,7 @@ struct GatewayCommand: AsyncParsableCommand {
       let watch = TaskWatch(engine: engine, client: clients.task, log: service.logger)
       try await watch.begin(patience: .seconds(patience))
       return ServiceParts(
-        table: GatewayDispatch.table(engine),
+        table: engine.table(),
         onShutdown: {
           watch.end()
           await engine.shutdown()

@@ -356,6 +356,22 @@ import Testing
     _ = first
   }
 
+  @Test func theShortWayOfListSaysTheSame() async throws {
+    let test = try TestEngine()
+    _ = try await test.create(name: "one")
+    _ = try await test.run(name: "two") {
+      $0.labels = ["quote": "a\"b\nc", "ü": "é"]
+      $0.exposedPorts = ["80/tcp": .init(), "53/udp": .init()]
+      $0.volumes = ["/data": .init()]
+    }
+    let params = GatewayAPI.ContainerListParams(all: true)
+    let short: GatewayAPI.ContainerListResult = try RPCCoding.decode(try await test.engine.listText(params))
+    #expect(short == (try await test.engine.containerList(params)))
+    let table = test.engine.table()
+    let answer = try await table.call("container.list", Data(#"{"all":true}"#.utf8), CallContext())
+    #expect(try RPCCoding.decode(answer) as GatewayAPI.ContainerListResult == short)
+  }
+
   @Test func inspectHasDockersShape() async throws {
     let test = try TestEngine()
     let id = try await test.run(name: "shape") { $0.env = ["B=own"] }

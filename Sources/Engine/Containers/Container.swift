@@ -36,6 +36,9 @@ final class ContainerDefinition: Sendable {
     self.oneShot = oneShot
   }
 
+  /// The part of its summary in lists that never changes, as JSON members; made when it is first listed.
+  let summaryText = Mutex<[UInt8]?>(nil)
+
   /// It goes when it ends.
   var autoRemove: Bool { hostConfig.autoRemove ?? false }
   /// Its writes to the database must survive a power failure.

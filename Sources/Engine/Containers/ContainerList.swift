@@ -3,9 +3,9 @@ import Protocol
 
 extension Engine {
   /// The containers that a list shows, newest first. It reads what containers publish, and waits for none of them.
-  func list(
-    all: Bool, limit: Int, filters: Filters, sizes: Bool
-  ) async throws -> [GatewayAPI.ContainerSummary] {
+  func chosen(
+    all: Bool, limit: Int, filters: Filters
+  ) async throws -> [(container: Container, published: Container.Published)] {
     var ancestors: [String: String] = [:]
     for name in ContainerFilter.ancestors(in: filters) {
       if let id = try? await images.resolve(.init(reference: name)).image.id { ancestors[name] = id }
@@ -20,10 +20,16 @@ extension Engine {
     }
     chosen.sort { $0.container.definition.created > $1.container.definition.created }
     if limit > 0, chosen.count > limit { chosen.removeLast(chosen.count - limit) }
+    return chosen
+  }
+
+  /// The same as summaries, with sizes when asked for.
+  func list(
+    all: Bool, limit: Int, filters: Filters, sizes: Bool
+  ) async throws -> [GatewayAPI.ContainerSummary] {
     let now = Timestamp.now()
     var result: [GatewayAPI.ContainerSummary] = []
-    result.reserveCapacity(chosen.count)
-    for (container, published) in chosen {
+    for (container, published) in try await chosen(all: all, limit: limit, filters: filters) {
       var summary = Engine.summary(container.definition, published, now: now)
       if sizes {
         let size = await self.sizes(container.definition)

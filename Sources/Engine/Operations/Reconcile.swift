@@ -18,15 +18,17 @@ extension Engine {
   /// | removing, dead | any | the removal is finished |
   /// | none | any | the task and the snapshot are deleted |
   public func load() async throws {
+    // Everything is asked before anything is done: a service that is not there yet makes this fail as a whole.
     let tasks = try await taskStates()
+    let snapshots = try await self.snapshots.list(.init()).snapshots
     let rows = try await store.containers()
     for row in rows {
       guard let container = restore(row) else { continue }
       directory.insert(container)
     }
     for container in directory.all { await reconcile(container, tasks[container.id], atStart: true) }
-    try await removeStrangers(tasks)
-    try await removeOrphans()
+    removeStrangers(tasks)
+    try await removeOrphans(snapshots)
   }
 
   /// After the task service came back: takes in what happened meanwhile.
@@ -34,7 +36,7 @@ extension Engine {
     do {
       let tasks = try await taskStates()
       for container in directory.all { await reconcile(container, tasks[container.id], atStart: false) }
-      try await removeStrangers(tasks)
+      removeStrangers(tasks)
     } catch {
       log.error("cannot compare containers with their tasks", metadata: ["error": "\(error)"])
     }
@@ -163,7 +165,7 @@ extension Engine {
   }
 
   /// Deletes tasks that no container has: what a run or a removal left that was cut off. Only names of our form are ours.
-  private func removeStrangers(_ tasks: [String: TaskState]) async throws {
+  private func removeStrangers(_ tasks: [String: TaskState]) {
     let kept = unreadable.withLock { $0 }
     for id in tasks.keys where Identifier.isHex(id, digits: 64) && !kept.contains(id) {
       // One that is being made is in the directory before its task exists.
@@ -174,9 +176,8 @@ extension Engine {
   }
 
   /// Removes snapshots, folders and doomed volumes that no container has.
-  private func removeOrphans() async throws {
+  private func removeOrphans(_ list: [SnapshotAPI.SnapshotInfo]) async throws {
     let kept = unreadable.withLock { $0 }
-    let list = try await snapshots.list(.init()).snapshots
     let orphans = list.filter { snapshot in
       snapshot.kind == .active && snapshot.labels?["gantry.container"] == snapshot.key
         && directory.container(id: snapshot.key) == nil && !kept.contains(snapshot.key)
