@@ -3,6 +3,7 @@ import Faults
 import FoundationEssentials
 import Images
 import JSONRPC
+import Linux
 import OCI
 import Protocol
 import SystemPackage
@@ -40,7 +41,8 @@ struct Handlers: ImageService {
       throw Fault(.invalidArgument, "the path to import must be absolute, but is \"\(params.path.prefix(200))\"")
     }
     let images = try await blocking { () throws(Fault) in
-      try store.importPath(
+      defer { HeapMemory.giveBack() }
+      return try store.importPath(
         path, ImportRequest(names: params.names ?? [], platform: params.platform), observer: context.importObserver)
     }
     return .init(images: images.map(Self.summary))

@@ -159,6 +159,7 @@ final class ImportStreams: Sendable {
       result = .failure(
         cancellation.isCancelled ? Fault(.cancelled, "the import was cancelled; nothing was kept") : error)
     }
+    HeapMemory.giveBack()
     settle(name, from: .reading, result)
   }
 

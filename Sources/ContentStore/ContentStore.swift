@@ -75,6 +75,11 @@ public final class ContentStore: Sendable {
     try StoredFile.head(path(of: digest), count)
   }
 
+  /// The last bytes of the blob, `count` unless it is shorter.
+  public func tail(_ digest: Digest, _ count: Int) throws(Fault) -> Data {
+    try StoredFile.tail(path(of: digest), count)
+  }
+
   /// All blobs with their sizes; other files in the folder are not listed.
   public func list() throws(Fault) -> [Digest: Int64] {
     var found: [Digest: Int64] = [:]

@@ -179,6 +179,9 @@ public final class StagedBlob: Sendable {
   /// The first bytes, `count` unless the blob is shorter.
   public func head(_ count: Int) throws(Fault) -> Data { try StoredFile.head(path, count) }
 
+  /// The last bytes, `count` unless the blob is shorter.
+  public func tail(_ count: Int) throws(Fault) -> Data { try StoredFile.tail(path, count) }
+
   /// All bytes of a blob that is a document; throws `limitExceeded` when there are more than `limit`.
   public func read(limit: Int) throws(Fault) -> Data {
     guard size <= limit else {

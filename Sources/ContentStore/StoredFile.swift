@@ -23,6 +23,20 @@ enum StoredFile {
     }
   }
 
+  /// The last `count` bytes, or all when there are fewer.
+  static func tail(_ path: FilePath, _ count: Int) throws(Fault) -> Data {
+    try Fault.mapping("read", path) {
+      let file = FileDescriptor(rawValue: try openat2(nil, path.string, [.readOnly, .noFollow]).take())
+      defer { try? file.close() }
+      let size = try file.seek(offset: 0, from: .end)
+      var bytes = [UInt8](repeating: 0, count: min(count, Int(size)))
+      let read = try bytes.withUnsafeMutableBytes {
+        try file.read(fromAbsoluteOffset: size - Int64($0.count), into: $0)
+      }
+      return Data(bytes[..<read])
+    }
+  }
+
   /// Puts `data` in the place of the file at `path`, mode 0600; on disk when it returns.
   static func replace(_ path: FilePath, with data: Data) throws(Fault) {
     try Fault.mapping("write", path) { try DurableFile.write(path, [UInt8](data)) }

@@ -9,7 +9,7 @@ internal import SystemPackage
 /// The names and facts of images in SQLite; content is in the content store beside it.
 ///
 ///     image  one row per manifest: its descriptor, the configuration (= image id), created, platform, labels
-///     layer  (manifest, position) → blob descriptor, diffID, chainID
+///     layer  (manifest, position) → blob descriptor, diffID, chainID, size of the plain tar if known
 ///     name   (repository, tag) → manifest, when it was tagged
 ///
 /// One writer: `write` runs on the queue's own thread, one after the other, so what it also does on disk (publishing and
@@ -68,6 +68,9 @@ struct ImageDatabase: Sendable {
           ) STRICT, WITHOUT ROWID;
           CREATE INDEX name_manifest ON name (manifest);
           """)
+    }
+    migrator.registerMigration("2 expanded sizes of layers") { database in
+      try database.execute(sql: "ALTER TABLE layer ADD COLUMN expanded_size INTEGER")
     }
     return migrator
   }

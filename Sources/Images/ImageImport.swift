@@ -186,6 +186,11 @@ extension ImageStore {
         }
       }
     }
+    let plans = plans.map { plan in
+      var plan = plan
+      plan.noteExpandedSizes(content)
+      return plan
+    }
     job.report("write")
     let blobs = Array(staged.values)
     let present = stored

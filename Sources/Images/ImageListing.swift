@@ -58,7 +58,7 @@ extension ImageStore {
       id: found.row.id, repoTags: names.map(\.familiar), repoDigests: Self.repoDigests(names),
       manifest: found.row.manifest,
       config: try ImageDocument.decode(ImageConfig.self, from: data, named: "the configuration \(found.row.id)"),
-      configData: data, layers: layers.map(\.diffID), size: layers.reduce(0) { $0 + $1.descriptor.size },
+      configData: data, layers: layers.map(\.diffID), size: layers.reduce(0) { $0 + $1.shownSize },
       lastTagged: names.map(\.tagged).max())
   }
 
@@ -75,7 +75,7 @@ extension ImageStore {
       ImageConfig.self, from: try content.read(found.row.id), named: "the configuration \(found.row.id)")
     var rest = layers[...]
     var entries = (config.history ?? []).map { line in
-      let size = line.emptyLayer == true ? 0 : rest.popFirst()?.descriptor.size ?? 0
+      let size = line.emptyLayer == true ? 0 : rest.popFirst()?.shownSize ?? 0
       return HistoryEntry(
         id: "<missing>", created: line.created, createdBy: line.createdBy ?? "", size: size,
         comment: line.comment ?? "", tags: [])
@@ -84,7 +84,7 @@ extension ImageStore {
     for layer in rest {
       entries.append(
         HistoryEntry(
-          id: "<missing>", created: config.created, createdBy: "", size: layer.descriptor.size, comment: "", tags: []))
+          id: "<missing>", created: config.created, createdBy: "", size: layer.shownSize, comment: "", tags: []))
     }
     entries.reverse()
     if !entries.isEmpty {

@@ -121,14 +121,17 @@ enum ImageQueries {
       ImageRecord.Layer(
         descriptor: Descriptor(
           mediaType: row["media_type"], digest: try Digest(parsing: row["digest"]), size: row["size"]),
-        diffID: try Digest(parsing: row["diff_id"]), chainID: try Digest(parsing: row["chain_id"]))
+        diffID: try Digest(parsing: row["diff_id"]), chainID: try Digest(parsing: row["chain_id"]),
+        expandedSize: row["expanded_size"])
     }
   }
 
   /// The sum of the layers' bytes by manifest.
   static func sizes(_ database: Database) throws -> [Digest: Int64] {
     var sizes: [Digest: Int64] = [:]
-    for row in try Row.fetchAll(database, sql: "SELECT manifest, SUM(size) AS size FROM layer GROUP BY manifest") {
+    for row in try Row.fetchAll(
+      database, sql: "SELECT manifest, SUM(COALESCE(expanded_size, size)) AS size FROM layer GROUP BY manifest")
+    {
       sizes[try Digest(parsing: row["manifest"])] = row["size"]
     }
     return sizes
@@ -161,10 +164,10 @@ enum ImageQueries {
       ])
     for (position, layer) in image.layers.enumerated() {
       try database.execute(
-        sql: "INSERT INTO layer VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        sql: "INSERT INTO layer VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         arguments: [
           image.manifest.digest.rawValue, position, layer.descriptor.digest.rawValue, layer.descriptor.mediaType,
-          layer.descriptor.size, layer.diffID.rawValue, layer.chainID.rawValue,
+          layer.descriptor.size, layer.diffID.rawValue, layer.chainID.rawValue, layer.expandedSize,
         ])
     }
   }

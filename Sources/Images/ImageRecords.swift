@@ -101,6 +101,11 @@ struct ImageRecord {
     var descriptor: Descriptor
     var diffID: Digest
     var chainID: Digest
+    /// The bytes of the plain tar, when they are known without decompressing it.
+    var expandedSize: Int64?
+
+    /// What lists show.
+    var shownSize: Int64 { expandedSize ?? descriptor.size }
   }
 
   var manifest: Descriptor
@@ -113,7 +118,6 @@ struct ImageRecord {
   var layers: [Layer]
 
   var id: Digest { config.digest }
-  var size: Int64 { layers.reduce(0) { $0 + $1.descriptor.size } }
 
   /// Reads the facts out of an image's documents.
   ///
@@ -137,7 +141,9 @@ struct ImageRecord {
     variant = config.variant
     labels = config.config?.labels ?? [:]
     layers = zip(zip(document.layers, diffIDs), ChainID.list(diffIDs)).map { pair, chainID in
-      Layer(descriptor: pair.0, diffID: pair.1, chainID: chainID)
+      Layer(
+        descriptor: pair.0, diffID: pair.1, chainID: chainID,
+        expandedSize: MediaType.isPlainLayer(pair.0.mediaType) ? pair.0.size : nil)
     }
     for (position, layer) in layers.enumerated() {
       guard MediaType.isLayer(layer.descriptor.mediaType) else {

@@ -44,8 +44,8 @@ final class LayoutFolder: LayoutSource {
     return data
   }
 
-  func has(_ digest: Digest) -> Bool {
-    guard let file = try? open(path(digest)) else { return false }
+  func has(_ path: String) -> Bool {
+    guard let file = try? open(path) else { return false }
     return file.rawValue >= 0
   }
 

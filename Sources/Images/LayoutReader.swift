@@ -9,8 +9,8 @@ protocol LayoutSource {
   func document(_ path: String, _ what: String) throws(Fault) -> Data
   /// The bytes of a blob that is a document, verified.
   func document(_ descriptor: Descriptor, _ what: String) throws(Fault) -> Data
-  /// Whether the blob is there at all.
-  func has(_ digest: Digest) -> Bool
+  /// Whether the layout has a file, by its path from the top.
+  func has(_ path: String) -> Bool
   /// A layer, verified.
   func blob(_ descriptor: Descriptor) throws(Fault) -> ImportPlan.Source
 }
@@ -31,6 +31,9 @@ struct LayoutReader {
 
   /// The images that `index.json` names.
   func plans() throws(Fault) -> [ImportPlan] {
+    guard source.has("oci-layout") else {
+      throw Fault(.invalidArgument, "this folder is not an OCI image layout: it has no file oci-layout")
+    }
     let layout = try ImageDocument.decode(
       ImageLayout.self, from: try source.document("oci-layout", "the layout's version"), named: "the file oci-layout")
     guard layout.imageLayoutVersion == ImageLayout.version else {
@@ -180,7 +183,7 @@ struct ArchiveLayout: LayoutSource {
     return data
   }
 
-  func has(_ digest: Digest) -> Bool { members.has(path(digest)) }
+  func has(_ path: String) -> Bool { members.has(path) }
 
   func blob(_ descriptor: Descriptor) throws(Fault) -> ImportPlan.Source {
     let member = try members.member(path(descriptor.digest))

@@ -61,6 +61,19 @@ import Testing
     #expect(resolved.layers.allSatisfy { $0.descriptor.mediaType == mediaType })
     #expect(resolved.layers.map(\.diffID) == image.layers.map { Digest.of($0) })
     #expect(fixture.folder.names("image/ingest").isEmpty)
+    if mediaType != MediaType.ociLayerZstd {
+      // gzip tells the size before compression; zstd need not.
+      #expect(try fixture.store.list()[0].size == Int64(image.layers.reduce(0) { $0 + $1.count }))
+    }
+  }
+
+  @Test func aFolderThatIsNoLayout() throws {
+    let fixture = try StoreFixture()
+    let fault = #expect(throws: Fault.self) { try fixture.store.importPath(fixture.folder.path) }
+    #expect(fault?.code == .invalidArgument)
+    #expect(fault?.message.contains("not an OCI image layout") == true)
+    let missing = #expect(throws: Fault.self) { try fixture.store.importPath("/nonexistent/x") }
+    #expect(missing?.code == .notFound)
   }
 
   @Test func streams() throws {
