@@ -71,7 +71,8 @@ public final class ArchiveReader {
       isAtEnd = true
       return nil
     default:
-      throw input.fault(archive, entries == 0 ? "this is not a tar archive" : "the tar archive is damaged or was cut off")
+      throw input.fault(
+        archive, entries == 0 ? "this is not a tar archive" : "the tar archive is damaged or was cut off")
     }
     entries += 1
     guard entries <= limits.entries else {

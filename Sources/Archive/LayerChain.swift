@@ -1,5 +1,6 @@
-internal import struct Crypto.SHA256
 public import OCI
+
+internal import struct Crypto.SHA256
 
 /// The chain ids of stacks of layers.
 public enum LayerChain {

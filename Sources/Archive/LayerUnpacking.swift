@@ -1,9 +1,10 @@
-internal import struct Crypto.SHA256
 internal import Faults
 internal import Linux
 public import OCI
 internal import Synchronization
 public import SystemPackage
+
+internal import struct Crypto.SHA256
 
 /// What is known of a layer after it was unpacked.
 public struct UnpackedLayer: Sendable, Equatable {
@@ -76,7 +77,9 @@ public enum LayerUnpacking {
         return writer
       },
       finish: { writer in
-        guard let diffID = result.withLock({ $0 }) else { throw Fault(.internal, "the layer's digest was not computed") }
+        guard let diffID = result.withLock({ $0 }) else {
+          throw Fault(.internal, "the layer's digest was not computed")
+        }
         return UnpackedLayer(
           diffID: diffID, bytes: writer.bytes, inodes: writer.inodes, isOpaque: writer.isRootOpaque,
           attributesLeftOut: writer.attributesLeftOut)

@@ -265,7 +265,8 @@ extension LayerWriter {
   private func owner(_ entry: ArchiveEntry) throws -> (UInt32, UInt32) {
     // -1 means "leave as it is" to chown, so the highest id is not one.
     guard let uid = UInt32(exactly: entry.uid), let gid = UInt32(exactly: entry.gid), uid != .max, gid != .max else {
-      throw Fault(.corrupt, "the layer's entry \(entry.pathText) has the owner \(entry.uid):\(entry.gid), which is no user id")
+      throw Fault(
+        .corrupt, "the layer's entry \(entry.pathText) has the owner \(entry.uid):\(entry.gid), which is no user id")
     }
     return (uid, gid)
   }

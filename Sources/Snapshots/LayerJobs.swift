@@ -106,7 +106,8 @@ actor LayerJobs {
       guard layer.diffID == diffID else {
         throw Fault(
           .corrupt,
-          "the layer \(blob.lastComponent?.string ?? blob.string) unpacks to \(layer.diffID), but the image says \(diffID)")
+          "the layer \(blob.lastComponent?.string ?? blob.string) unpacks to \(layer.diffID), but the image says \(diffID)"
+        )
       }
       return layer
     } catch {

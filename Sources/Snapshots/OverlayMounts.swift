@@ -37,7 +37,8 @@ struct OverlayMounts {
     for layer in stack {
       guard let place = layer.place else {
         throw Fault(
-          .corrupt, "the folder of the layer \(layer.chainID) is gone: load or pull the image again, or run `snapshot.unpack`")
+          .corrupt,
+          "the folder of the layer \(layer.chainID) is gone: load or pull the image again, or run `snapshot.unpack`")
       }
       if seen.insert(layer.content).inserted { lower.append(folders.path(place).appending("fs").string) }
       if layer.isOpaque { break }

@@ -93,7 +93,8 @@ struct SnapshotDatabase: Sendable {
     case .SQLITE_FULL:
       return Fault(.noSpace, "the snapshot database cannot grow: the disk is full; free some space", cause: cause)
     case .SQLITE_READONLY, .SQLITE_CANTOPEN, .SQLITE_PERM:
-      return Fault(.readOnly, "the snapshot database cannot be written; check its folder's rights and mount", cause: cause)
+      return Fault(
+        .readOnly, "the snapshot database cannot be written; check its folder's rights and mount", cause: cause)
     case .SQLITE_BUSY, .SQLITE_LOCKED:
       return Fault(.locked, "another process holds the snapshot database", cause: cause)
     case .SQLITE_CORRUPT, .SQLITE_NOTADB:

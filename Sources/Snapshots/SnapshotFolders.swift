@@ -104,9 +104,11 @@ extension Fault {
     case .noSpace, .diskQuotaExceeded:
       self.init(.noSpace, "no space is left on the disk of \(path): free some, then try again", cause: ["\(error)"])
     case .readOnlyFileSystem:
-      self.init(.readOnly, "\(path) is on a read-only file system: the snapshot service must write there", cause: ["\(error)"])
+      self.init(
+        .readOnly, "\(path) is on a read-only file system: the snapshot service must write there", cause: ["\(error)"])
     case .permissionDenied, .notPermitted:
-      self.init(.permissionDenied, "\(path) cannot be changed: the snapshot service must run as root", cause: ["\(error)"])
+      self.init(
+        .permissionDenied, "\(path) cannot be changed: the snapshot service must run as root", cause: ["\(error)"])
     default:
       self.init(.internal, "\(path) cannot be changed", cause: ["\(error)"])
     }

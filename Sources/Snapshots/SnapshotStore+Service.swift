@@ -223,7 +223,8 @@ extension SnapshotStore {
     let (removed, unused) = try database.write { database in
       let pinned = pins.pinned
       var kept: Set<String> = []
-      for chainID in keep + Array(pinned) + (try database.snapshots().compactMap(\.parent)) where !kept.contains(chainID) {
+      for chainID in keep + Array(pinned) + (try database.snapshots().compactMap(\.parent))
+      where !kept.contains(chainID) {
         kept.formUnion(try database.stack(chainID).map(\.chainID))
       }
       let removed = try database.layers().map(\.chainID).filter { !kept.contains($0) }

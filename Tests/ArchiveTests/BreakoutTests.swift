@@ -18,7 +18,9 @@ struct Breakout: Sendable, CustomTestStringConvertible {
 
 extension ArchiveTests {
   /// After containerd's breakout list, and more: whatever the layer says, nothing outside of its folder changes.
-  @Test("Unpack: nothing leaves the layer's folder", .enabled(if: isRoot, "needs root: makes devices"), arguments: breakouts)
+  @Test(
+    "Unpack: nothing leaves the layer's folder", .enabled(if: isRoot, "needs root: makes devices"), arguments: breakouts
+  )
   func breakout(_ attack: Breakout) throws {
     var before = ""
     func state(_ out: String) -> String {
@@ -54,19 +56,30 @@ private let breakouts: [Breakout] = [
   Breakout(name: "a file by ..", build: { tar, _ in tar.file("../escaped") }, check: { $0.text("escaped") == "x" }),
   Breakout(name: "a file by many ..", build: { tar, out in tar.file("../../../../../../../../..\(out)/escaped") }),
   Breakout(name: "an absolute file", build: { tar, out in tar.file("\(out)/file", "pwned") }, mustWork: true),
-  Breakout(name: ".. in the middle", build: { tar, _ in tar.file("a/../../../b/./c//d") }, check: { $0.text("b/c/d") == "x" }),
-  Breakout(name: "a folder named ..", build: { tar, _ in tar.folder("..", mode: 0o777); tar.folder("../..", mode: 0o777) }),
+  Breakout(
+    name: ".. in the middle", build: { tar, _ in tar.file("a/../../../b/./c//d") }, check: { $0.text("b/c/d") == "x" }),
+  Breakout(
+    name: "a folder named ..",
+    build: { tar, _ in
+      tar.folder("..", mode: 0o777); tar.folder("../..", mode: 0o777)
+    }),
   Breakout(
     name: "an absolute symbolic link to a folder",
-    build: { tar, _ in tar.folder("etc"); tar.symlink("local", "/etc"); tar.file("local/unbroken") }, mustWork: true,
+    build: { tar, _ in
+      tar.folder("etc"); tar.symlink("local", "/etc"); tar.file("local/unbroken")
+    }, mustWork: true,
     check: { $0.text("etc/unbroken") == "x" }),
   Breakout(
     name: "a symbolic link to the outside",
-    build: { tar, out in tar.symlink("a", out); tar.file("a/escaped") }, mustWork: true,
+    build: { tar, out in
+      tar.symlink("a", out); tar.file("a/escaped")
+    }, mustWork: true,
     check: { $0.status("a")?.kind == .symbolicLink }),
   Breakout(
     name: "a relative symbolic link up and out",
-    build: { tar, out in tar.symlink("a", "../../../../../../../../..\(out)"); tar.file("a/escaped") }),
+    build: { tar, out in
+      tar.symlink("a", "../../../../../../../../..\(out)"); tar.file("a/escaped")
+    }),
   Breakout(
     name: "a symbolic link down and out",
     build: { tar, out in
@@ -93,27 +106,43 @@ private let breakouts: [Breakout] = [
     }),
   Breakout(
     name: "a loop of symbolic links",
-    build: { tar, _ in tar.symlink("a", "b"); tar.symlink("b", "a"); tar.file("a/escaped") }),
-  Breakout(name: "a symbolic link to itself", build: { tar, _ in tar.symlink("a", "a"); tar.file("a/b") }),
+    build: { tar, _ in
+      tar.symlink("a", "b"); tar.symlink("b", "a"); tar.file("a/escaped")
+    }),
+  Breakout(
+    name: "a symbolic link to itself",
+    build: { tar, _ in
+      tar.symlink("a", "a"); tar.file("a/b")
+    }),
   Breakout(
     name: "a file through a symbolic link as last part",
-    build: { tar, out in tar.symlink("a", "\(out)/file"); tar.file("a", "pwned") }, mustWork: true,
+    build: { tar, out in
+      tar.symlink("a", "\(out)/file"); tar.file("a", "pwned")
+    }, mustWork: true,
     check: { $0.text("a") == "pwned" && $0.status("a")?.kind == .regular }),
   Breakout(
     name: "emptying a file through a symbolic link",
-    build: { tar, out in tar.symlink("a", "\(out)/file"); tar.file("a", "") }, mustWork: true,
+    build: { tar, out in
+      tar.symlink("a", "\(out)/file"); tar.file("a", "")
+    }, mustWork: true,
     check: { $0.status("a")?.size == 0 }),
   Breakout(
     name: "a hard link to an absolute path",
-    build: { tar, out in tar.hardlink("a", "\(out)/file"); tar.file("a", "pwned") }),
+    build: { tar, out in
+      tar.hardlink("a", "\(out)/file"); tar.file("a", "pwned")
+    }),
   Breakout(
     name: "a hard link to /etc/passwd",
-    build: { tar, _ in tar.hardlink("passwd", "/etc/passwd"); tar.file("passwd", "pwned") }),
+    build: { tar, _ in
+      tar.hardlink("passwd", "/etc/passwd"); tar.file("passwd", "pwned")
+    }),
   Breakout(
     name: "a hard link by ..", build: { tar, out in tar.hardlink("a", "../../../../../../..\(out)/file") }),
   Breakout(
     name: "a hard link through a symbolic link",
-    build: { tar, out in tar.symlink("s", out); tar.hardlink("a", "s/file"); tar.file("a", "pwned") }),
+    build: { tar, out in
+      tar.symlink("s", out); tar.hardlink("a", "s/file"); tar.file("a", "pwned")
+    }),
   Breakout(
     name: "a hard link to a symbolic link, written through",
     build: { tar, out in
@@ -137,7 +166,9 @@ private let breakouts: [Breakout] = [
     }),
   Breakout(
     name: "a hard link as a parent",
-    build: { tar, out in tar.symlink("s", out); tar.hardlink("a", "s"); tar.file("a/escaped") }),
+    build: { tar, out in
+      tar.symlink("s", out); tar.hardlink("a", "s"); tar.file("a/escaped")
+    }),
   Breakout(
     name: "chown and chmod through a symbolic link",
     build: { tar, out in
@@ -168,35 +199,58 @@ private let breakouts: [Breakout] = [
       tar.file("a/folder/inner", "pwned")
     }),
   Breakout(
-    name: "whiteout of the parent", build: { tar, _ in tar.folder("a"); tar.file("a/.wh..") },
+    name: "whiteout of the parent",
+    build: { tar, _ in
+      tar.folder("a"); tar.file("a/.wh..")
+    },
     check: { _ in false }),
   Breakout(
-    name: "whiteout of the parent's parent", build: { tar, _ in tar.folder("a"); tar.file("a/.wh...") },
+    name: "whiteout of the parent's parent",
+    build: { tar, _ in
+      tar.folder("a"); tar.file("a/.wh...")
+    },
     check: { _ in false }),
   Breakout(name: "whiteout of nothing", build: { tar, _ in tar.file("a/.wh.") }, check: { _ in false }),
   Breakout(
     name: "whiteout through a symbolic link",
-    build: { tar, out in tar.symlink("a", out); tar.file("a/.wh.file") }, mustWork: true),
+    build: { tar, out in
+      tar.symlink("a", out); tar.file("a/.wh.file")
+    }, mustWork: true),
   Breakout(name: "whiteout by ..", build: { tar, out in tar.file("../../../../..\(out)/.wh.file") }, mustWork: true),
   Breakout(name: "an absolute whiteout", build: { tar, out in tar.file("\(out)/.wh.file") }, mustWork: true),
   Breakout(
     name: "opaque mark through a symbolic link",
-    build: { tar, out in tar.symlink("a", out); tar.file("a/.wh..wh..opq") }, mustWork: true),
+    build: { tar, out in
+      tar.symlink("a", out); tar.file("a/.wh..wh..opq")
+    }, mustWork: true),
   Breakout(
-    name: "aufs bookkeeping", build: { tar, _ in tar.file(".wh..wh.plnk"); tar.file(".wh..wh.aufs") }, mustWork: true,
+    name: "aufs bookkeeping",
+    build: { tar, _ in
+      tar.file(".wh..wh.plnk"); tar.file(".wh..wh.aufs")
+    }, mustWork: true,
     check: { $0.names().isEmpty }),
   Breakout(
     name: "the host's disk as a device, and opening through it",
-    build: { tar, _ in tar.device("sda", major: 8, minor: 0, type: "4"); tar.file("sda/x") }),
+    build: { tar, _ in
+      tar.device("sda", major: 8, minor: 0, type: "4"); tar.file("sda/x")
+    }),
   Breakout(
-    name: "a file where a device is", build: { tar, _ in tar.device("null", major: 1, minor: 5); tar.file("null", "x") },
+    name: "a file where a device is",
+    build: { tar, _ in
+      tar.device("null", major: 1, minor: 5); tar.file("null", "x")
+    },
     mustWork: true, check: { $0.status("null")?.kind == .regular }),
   Breakout(
-    name: "a file where a fifo is", build: { tar, _ in tar.fifo("p"); tar.file("p", "x") }, mustWork: true,
+    name: "a file where a fifo is",
+    build: { tar, _ in
+      tar.fifo("p"); tar.file("p", "x")
+    }, mustWork: true,
     check: { $0.text("p") == "x" }),
   Breakout(
     name: "a symbolic link into /proc",
-    build: { tar, _ in tar.symlink("a", "/proc/self/root"); tar.file("a/tmp/gantry-escaped") }, mustWork: true),
+    build: { tar, _ in
+      tar.symlink("a", "/proc/self/root"); tar.file("a/tmp/gantry-escaped")
+    }, mustWork: true),
   Breakout(
     name: "a name with a zero byte",
     build: { tar, _ in tar.file("a", pax: [("path", Array("b\u{0}/../../../escaped".utf8))]) }),
@@ -206,7 +260,11 @@ private let breakouts: [Breakout] = [
   Breakout(
     name: "a part longer than file systems take", build: { tar, _ in tar.file(String(repeating: "a", count: 300)) },
     check: { _ in false }),
-  Breakout(name: "a file as root", build: { tar, _ in tar.file("/"); tar.symlink(".", "/etc") }, check: { _ in false }),
+  Breakout(
+    name: "a file as root",
+    build: { tar, _ in
+      tar.file("/"); tar.symlink(".", "/etc")
+    }, check: { _ in false }),
   Breakout(
     name: "redirects of overlayfs",
     build: { tar, _ in
