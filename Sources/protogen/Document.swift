@@ -144,9 +144,10 @@ struct TypeNames {
 
   func name(of schema: JSONText, at place: String) throws -> String {
     if let reference = schema["$ref"]?.string {
-      guard let name = reference.split(separator: "/").last else { throw DocumentError("\(file): \(place): empty $ref") }
-      let swift = Self.foreign[String(name)]
-      return swift ?? String(name)
+      guard let name = reference.split(separator: "/").last.map(String.init) else {
+        throw DocumentError("\(file): \(place): empty $ref")
+      }
+      return Self.foreign[name] ?? name
     }
     if let types = schema["type"]?.array, types.count == 2, types[1].string == "null" {
       var members = schema.members.filter { $0.name != "type" }

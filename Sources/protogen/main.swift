@@ -50,6 +50,9 @@ func generate(root: String) throws {
       shared: shared, common: document.service == common.service ? nil : common)
   }
 
+  outputs[root + "/Tests/ContractTests/Generated/ContractEntries.swift"] = ContractEmitter.entries([common] + documents)
+  try FileManager.default.createDirectory(
+    atPath: root + "/Tests/ContractTests/Generated", withIntermediateDirectories: true)
   try FileManager.default.createDirectory(atPath: generated, withIntermediateDirectories: true)
   for stale in try names(in: generated, ending: ".swift") where outputs[generated + "/" + stale] == nil {
     try FileManager.default.removeItem(atPath: generated + "/" + stale)
