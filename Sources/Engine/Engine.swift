@@ -51,7 +51,8 @@ public final class Engine: Sendable {
 
   /// Opens the database in `settings.folder` and listens for streams; call `load` before the first request.
   public convenience init(
-    images: any ImageService, snapshots: any SnapshotService, tasks: any TaskService, settings: EngineSettings, log: Logger
+    images: any ImageService, snapshots: any SnapshotService, tasks: any TaskService, settings: EngineSettings,
+    log: Logger
   ) throws {
     try self.init(
       images: images, snapshots: snapshots, tasks: tasks, settings: settings, machine: .read(), log: log)

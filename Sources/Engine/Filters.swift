@@ -14,7 +14,8 @@ struct Filters: Sendable, Equatable {
   /// Throws for the first name that is not in `known`.
   func refuseUnknown(_ known: Set<String>) throws {
     if let name = values.keys.sorted().first(where: { !known.contains($0) }) {
-      throw Fault(.invalidArgument, "invalid filter '\(name)': known filters are \(known.sorted().joined(separator: ", "))")
+      throw Fault(
+        .invalidArgument, "invalid filter '\(name)': known filters are \(known.sorted().joined(separator: ", "))")
     }
   }
 

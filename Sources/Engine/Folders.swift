@@ -1,4 +1,5 @@
 import Faults
+
 #if canImport(Glibc)
   import Glibc
 #endif
@@ -44,7 +45,9 @@ enum Folders {
       }
       if name == "." || name == ".." { continue }
       if unlinkat(descriptor, name, 0) == 0 || errno == ENOENT { continue }
-      guard errno == EISDIR || errno == EPERM || errno == ENOTEMPTY else { throw SmallFile.failure("remove", path + "/" + name) }
+      guard errno == EISDIR || errno == EPERM || errno == ENOTEMPTY else {
+        throw SmallFile.failure("remove", path + "/" + name)
+      }
       let child = openat(descriptor, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
       guard child >= 0, let stream = fdopendir(child) else {
         if child >= 0 { close(child) }

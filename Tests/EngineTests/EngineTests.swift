@@ -64,7 +64,9 @@ import Testing
 
   @Test func aFailedStartTellsItsExitCode() async throws {
     let test = try TestEngine()
-    test.tasks.state.withLock { $0.failure = Fault(.commandNotFound, "exec: \"foo\": executable file not found in $PATH") }
+    test.tasks.state.withLock {
+      $0.failure = Fault(.commandNotFound, "exec: \"foo\": executable file not found in $PATH")
+    }
     await #expect(throws: Fault.self) { try await test.run(name: "bad") }
     let container = try test.engine.directory.resolve("bad")
     #expect(container.state.last?.code == 127 && container.state.word == "created")
@@ -159,7 +161,9 @@ import Testing
     #expect(try await code.exitCode == 4)
     #expect(try await test.engine.execInspect(.init(exec: exec)).exec.exitCode == 4)
 
-    test.tasks.state.withLock { $0.failure = Fault(.commandNotFound, "exec: \"x\": executable file not found in $PATH") }
+    test.tasks.state.withLock {
+      $0.failure = Fault(.commandNotFound, "exec: \"x\": executable file not found in $PATH")
+    }
     await #expect(throws: Fault.self) {
       try await test.engine.containerExec(.init(container: id, config: .init(cmd: ["x"])))
     }
@@ -321,7 +325,9 @@ import Testing
 
 @Suite struct ListTests {
   private func names(_ test: TestEngine, _ filters: [String: [String]], all: Bool = true) async throws -> [String] {
-    try await test.engine.containerList(.init(all: all, filters: filters)).containers.map { String($0.names[0].dropFirst()) }
+    try await test.engine.containerList(.init(all: all, filters: filters)).containers.map {
+      String($0.names[0].dropFirst())
+    }
   }
 
   @Test func filtersChoose() async throws {
@@ -385,7 +391,8 @@ import Testing
     #expect(json["Config"]?["Hostname"] == .string(String(id.prefix(12))))
     #expect(json["GraphDriver"]?["Data"]?["UpperDir"] == .string("/u/\(id)"))
     #expect(json["SizeRw"] == 5)
-    for key in ["Created", "Args", "Image", "ResolvConfPath", "HostsPath", "LogPath", "RestartCount", "Driver", "Platform",
+    for key in [
+      "Created", "Args", "Image", "ResolvConfPath", "HostsPath", "LogPath", "RestartCount", "Driver", "Platform",
       "Mounts", "NetworkSettings", "ExecIDs",
     ] { #expect(json[key] != nil, "\(key)") }
   }
@@ -412,7 +419,8 @@ import Testing
     test.tasks.end(id, 0)
     _ = try await test.engine.containerWait(.init(container: id))
     let stopped = await #expect(throws: Fault.self) { try await test.engine.imageRemove(.init(image: "busybox")) }
-    #expect(stopped?.message.contains("(must force) - container \(id.prefix(12)) is using its referenced image") == true)
+    #expect(
+      stopped?.message.contains("(must force) - container \(id.prefix(12)) is using its referenced image") == true)
     let gone = try await test.engine.imageRemove(.init(image: "busybox", force: true))
     #expect(gone.untagged == ["busybox:latest"])
     // The stopped container's layers stay.
@@ -421,7 +429,8 @@ import Testing
 
   @Test(arguments: [
     ("busybox", "busybox:latest", true), ("busy*", "busybox:1", true), ("*:1", "busybox:1", true),
-    ("busybox:2", "busybox:1", false), ("*/app", "me/app:3", true), ("*", "me/app:3", false), ("b[a-z]sybox", "busybox:1", true),
+    ("busybox:2", "busybox:1", false), ("*/app", "me/app:3", true), ("*", "me/app:3", false),
+    ("b[a-z]sybox", "busybox:1", true),
   ])
   func imagePatterns(pattern: String, name: String, matches: Bool) {
     #expect(ImageFilter.matches(pattern, name) == matches)

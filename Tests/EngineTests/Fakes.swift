@@ -52,7 +52,8 @@ final class FakeImages: ImageService, Sendable {
       images: all.withLock { images in
         images.values.map {
           ImageSummary(
-            id: $0.id, repoTags: [($0.name ?? "") + ":latest"], repoDigests: [], created: "2026-01-01T00:00:00Z", size: 10,
+            id: $0.id, repoTags: [($0.name ?? "") + ":latest"], repoDigests: [], created: "2026-01-01T00:00:00Z",
+            size: 10,
             labels: $0.config.config?.labels ?? [:], architecture: "amd64", os: "linux", manifest: "", dangling: false)
         }
       })
@@ -222,7 +223,9 @@ final class FakeTasks: TaskService, Sendable {
     if deadly { end(params.id, 128 + params.signal) }
     return .init()
   }
-  func pause(_ params: TaskAPI.PauseParams, _ context: CallContext) async throws(Fault) -> TaskAPI.PauseResult { .init() }
+  func pause(_ params: TaskAPI.PauseParams, _ context: CallContext) async throws(Fault) -> TaskAPI.PauseResult {
+    .init()
+  }
   func resume(
     _ params: TaskAPI.ResumeParams, _ context: CallContext
   ) async throws(Fault) -> TaskAPI.ResumeResult { .init() }

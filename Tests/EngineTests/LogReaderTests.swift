@@ -121,7 +121,8 @@ private final class TestLog {
   @Test func escapesAndOddLinesAreRead() throws {
     let log = try TestLog()
     try log.write(
-      #"{"log":"tab\tquote\"back\\\u00e9\ud83d\ude00\u001b[0m\r\n","stream":"stdout","time":"2023-11-14T22:13:20Z"}"# + "\n"
+      #"{"log":"tab\tquote\"back\\\u00e9\ud83d\ude00\u001b[0m\r\n","stream":"stdout","time":"2023-11-14T22:13:20Z"}"#
+        + "\n"
         + "torn line without an end {\"log\":\n" + "\n" + "{}\n"
         + #"{"log":"b\n","stream":"stdout","attrs":{"a":["x",{"y":"}"}]},"time":"2023-11-14T22:13:21Z"}"# + "\n")
     #expect(log.read(TestLog.query()) == "tab\tquote\"back\\é😀\u{1b}[0m\r\nb\n")

@@ -88,7 +88,9 @@ import Testing
     let spec = try build { config, host in
       host.binds = ["/srv/a:/data/deep/er:ro,rslave", "/srv/b:/data", "/etc/x:/etc/hosts:Z"]
       host.tmpfs = ["/run": "size=64m,exec"]
-      host.mounts = [.init(target: "/m", source: "/src", type: .bind, readOnly: true, bindOptions: .init(nonRecursive: true))]
+      host.mounts = [
+        .init(target: "/m", source: "/src", type: .bind, readOnly: true, bindOptions: .init(nonRecursive: true))
+      ]
       config.volumes = ["/vol": .init(), "/data": .init()]
     }
     let own = Array((spec.mounts ?? []).drop { $0.destination != "/data" })
@@ -161,7 +163,8 @@ import Testing
       ("Minimum memory limit", { $1.memory = 1024 }), ("range of CPUs", { $1.nanoCpus = 9_000_000_000 }),
       ("Memoryswap", { $1.memorySwap = 1 << 30 }), ("no command", { config, _ in config.cmd = nil }),
       ("working directory", { config, _ in config.workingDir = "x" }), ("User", { config, _ in config.user = "-1" }),
-      ("Hostname", { config, _ in config.hostname = "a\nb" }), ("Invalid signal", { config, _ in config.stopSignal = "X" }),
+      ("Hostname", { config, _ in config.hostname = "a\nb" }),
+      ("Invalid signal", { config, _ in config.stopSignal = "X" }),
       ("OomScore", { $1.oomScoreAdj = 2000 }), ("Sysctls", { $1.sysctls = ["kernel.core_pattern": "x"] }),
       ("cfs period", { $1.cpuPeriod = 5 }), ("CpusetCpus", { $1.cpusetCpus = "2-" }),
       ("environment", { config, _ in config.env = ["=x"] }), ("CgroupParent", { $1.cgroupParent = "/../x" }),

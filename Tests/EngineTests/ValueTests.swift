@@ -59,7 +59,9 @@ import Testing
 @Suite struct StateTests {
   private let running = ContainerState.running(.init(pid: 7, startedAt: Timestamp(nanoseconds: 5)))
   private let exited = ContainerState.exited(
-    .init(code: 2, startedAt: Timestamp(nanoseconds: 5), finishedAt: Timestamp(nanoseconds: 9), oomKilled: true, error: "e"))
+    .init(
+      code: 2, startedAt: Timestamp(nanoseconds: 5), finishedAt: Timestamp(nanoseconds: 9), oomKilled: true, error: "e")
+  )
 
   @Test func onlyWhatFitsTheStateCanHappen() throws {
     #expect(throws: Fault.self) { try running.starting("c") }

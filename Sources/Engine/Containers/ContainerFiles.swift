@@ -1,6 +1,7 @@
 import Faults
 import Linux
 import SystemPackage
+
 #if canImport(Glibc)
   import Glibc
 #endif

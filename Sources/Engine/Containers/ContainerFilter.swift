@@ -4,7 +4,8 @@ import Protocol
 /// Which containers a list shows, by Docker's rules: values of one filter are alternatives, filters must all hold.
 struct ContainerFilter: Sendable {
   private static let known: Set<String> = [
-    "ancestor", "before", "exited", "expose", "health", "id", "isolation", "is-task", "label", "label!", "name", "network",
+    "ancestor", "before", "exited", "expose", "health", "id", "isolation", "is-task", "label", "label!", "name",
+    "network",
     "publish", "since", "status", "volume",
   ]
   private static let states = ["created", "restarting", "running", "removing", "paused", "exited", "dead"]

@@ -62,7 +62,8 @@ extension Engine {
   private static func mountPoint(_ mount: PlannedMount) -> GatewayAPI.MountPoint {
     GatewayAPI.MountPoint(
       type: .init(rawValue: mount.kind.rawValue), name: mount.volume, source: mount.source,
-      destination: mount.destination, driver: mount.volume == nil ? nil : "local", mode: mount.mode, rw: !mount.readOnly,
+      destination: mount.destination, driver: mount.volume == nil ? nil : "local", mode: mount.mode,
+      rw: !mount.readOnly,
       propagation: mount.kind == .bind ? (mount.propagation.isEmpty ? "rprivate" : mount.propagation) : "")
   }
 

@@ -61,7 +61,8 @@ struct Inspect {
       "GraphDriver": .object([
         "Name": .string("overlay2"),
         "Data": graph.isEmpty
-          ? .null : .object(graph.mapValues(JSONValue.string).merging(["ID": .string(definition.id)]) { own, _ in own }),
+          ? .null : .object(graph.mapValues(JSONValue.string).merging(["ID": .string(definition.id)]) { own, _ in own })
+          ,
       ]),
       "Mounts": .array(definition.mounts.map(Inspect.mountPoint)),
       "Config": .object(config),
@@ -157,7 +158,8 @@ struct Inspect {
     "LogConfig": .object(["Type": .string("json-file"), "Config": .object([:])]),
     "NetworkMode": .string("none"), "PortBindings": .object([:]),
     "RestartPolicy": .object(["Name": .string("no"), "MaximumRetryCount": .int(0)]),
-    "AutoRemove": .bool(false), "VolumeDriver": .string(""), "VolumesFrom": .null, "ConsoleSize": .array([.int(0), .int(0)]),
+    "AutoRemove": .bool(false), "VolumeDriver": .string(""), "VolumesFrom": .null,
+    "ConsoleSize": .array([.int(0), .int(0)]),
     "CapAdd": .null, "CapDrop": .null, "CgroupnsMode": .string("private"), "Dns": .array([]), "DnsOptions": .array([]),
     "DnsSearch": .array([]), "ExtraHosts": .null, "GroupAdd": .null, "IpcMode": .string("private"),
     "Cgroup": .string(""), "Links": .null, "OomScoreAdj": .int(0), "PidMode": .string(""), "Privileged": .bool(false),

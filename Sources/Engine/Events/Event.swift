@@ -23,7 +23,8 @@ struct Event: Sendable, Equatable {
 /// Which events are asked for.
 struct EventFilter: Sendable {
   private static let known: Set<String> = [
-    "config", "container", "daemon", "event", "image", "label", "network", "node", "plugin", "scope", "secret", "service",
+    "config", "container", "daemon", "event", "image", "label", "network", "node", "plugin", "scope", "secret",
+    "service",
     "type", "volume",
   ]
   private let filters: Filters

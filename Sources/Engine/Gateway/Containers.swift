@@ -31,7 +31,9 @@ extension Engine: GatewayService {
   public func containerStart(
     _ params: GatewayAPI.ContainerStartParams, _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ContainerStartResult {
-    try await shielded { [self] in .init(stream: try await start(directory.resolve(params.container), attach: params.attach)) }
+    try await shielded { [self] in
+      .init(stream: try await start(directory.resolve(params.container), attach: params.attach))
+    }
   }
 
   /// Stops a container.
@@ -133,7 +135,8 @@ extension Engine: GatewayService {
     try await faulted {
       let container = try directory.resolve(params.container)
       if params.logs ?? false {
-        throw Fault(.unsupported, "logs: attaching with what was written before is not built yet: ask for the logs first")
+        throw Fault(
+          .unsupported, "logs: attaching with what was written before is not built yet: ask for the logs first")
       }
       let stream = try await attach(
         container, streams: AttachStreams(stdin: params.stdin, stdout: params.stdout, stderr: params.stderr))

@@ -69,7 +69,8 @@ extension Engine {
     _ params: GatewayAPI.ImageHistoryParams, _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ImageHistoryResult {
     try await faulted {
-      .init(entries: try await naming(params.image) { try await images.history(.init(reference: params.image)).entries })
+      .init(
+        entries: try await naming(params.image) { try await images.history(.init(reference: params.image)).entries })
     }
   }
 

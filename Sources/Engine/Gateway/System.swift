@@ -3,6 +3,7 @@ import FoundationEssentials
 public import JSONRPC
 import Linux
 public import Protocol
+
 #if canImport(Glibc)
   import Glibc
 #endif
@@ -67,7 +68,9 @@ extension Engine {
         "ContainersPaused": .int(Int64(paused)), "ContainersStopped": .int(Int64(states.count - running - paused)),
         "Images": .int(Int64(images)), "Driver": "overlay2",
         "DriverStatus": [["Supports d_type", "true"], ["Native Overlay Diff", "true"]],
-        "Plugins": ["Volume": ["local"], "Network": ["host", "null"], "Authorization": nil, "Log": ["json-file", "none"]],
+        "Plugins": [
+          "Volume": ["local"], "Network": ["host", "null"], "Authorization": nil, "Log": ["json-file", "none"],
+        ],
         "MemoryLimit": limits("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
         "SwapLimit": limits("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"),
         "CpuCfsPeriod": limits("/sys/fs/cgroup/cpu/cpu.cfs_period_us"),

@@ -6,7 +6,8 @@ import Protocol
 extension Engine {
   /// An image name as messages show it: `busybox` is `busybox:latest`.
   static func shown(_ reference: String) -> String {
-    guard !Identifier.isHex(reference) || reference.utf8.count < 7, let parsed = try? Reference(parsing: reference) else {
+    guard !Identifier.isHex(reference) || reference.utf8.count < 7, let parsed = try? Reference(parsing: reference)
+    else {
       return reference
     }
     return parsed.withDefaultTag.familiar
@@ -59,7 +60,9 @@ extension Engine {
   }
 
   /// Takes a name away from an image, and the image with its last name. Refused when containers need it, in Docker's words.
-  func removeImage(_ reference: String, force: Bool, prune: Bool) async throws -> (untagged: [String], deleted: [String]) {
+  func removeImage(_ reference: String, force: Bool, prune: Bool) async throws -> (
+    untagged: [String], deleted: [String]
+  ) {
     let resolved = try await naming(reference) { try await images.resolve(.init(reference: reference)).image }
     let id = resolved.id
     let short = String(id.drop { $0 != ":" }.dropFirst().prefix(12))
@@ -89,7 +92,8 @@ extension Engine {
       }
       if byID, !force, names > 1 {
         throw Fault(
-          .conflict, "conflict: unable to delete \(short) (must be forced) - image is referenced in multiple repositories")
+          .conflict,
+          "conflict: unable to delete \(short) (must be forced) - image is referenced in multiple repositories")
       }
     }
     let inUse = force ? [] : Array(Set(directory.all.map(\.definition.imageID)))

@@ -1,4 +1,5 @@
 import Faults
+
 #if canImport(Glibc)
   import Glibc
 #endif

@@ -1,5 +1,6 @@
 import Linux
 import Synchronization
+
 #if canImport(Glibc)
   import Glibc
 #endif

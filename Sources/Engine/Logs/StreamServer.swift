@@ -2,6 +2,7 @@ import Faults
 import Linux
 import Synchronization
 import SystemPackage
+
 #if canImport(Glibc)
   import Glibc
 #endif

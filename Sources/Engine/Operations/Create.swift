@@ -3,6 +3,7 @@ import Foundation
 import JSONRPC
 import OCI
 import Protocol
+
 #if canImport(Glibc)
   import Glibc
 #endif
@@ -91,7 +92,9 @@ extension Engine {
     let params = SnapshotAPI.PrepareParams(
       key: definition.id, parent: definition.parent, volatile: definition.autoRemove ? true : nil,
       labels: ["gantry.container": definition.id])
-    if let mounts = try await allowing(.notFound, body: { try await snapshots.prepare(params).mounts }) { return mounts }
+    if let mounts = try await allowing(.notFound, body: { try await snapshots.prepare(params).mounts }) {
+      return mounts
+    }
     // The layers are not there: imported behind our back, or set aside at a check.
     let layers: [LayerSource]
     if let image { layers = image.layers } else { layers = try await runImage(definition.imageID).layers }

@@ -40,7 +40,8 @@ extension Engine {
     guard let moment = Timestamp(argument: text) else {
       throw Fault(
         .invalidArgument,
-        "\(field): \"\(text)\" is no time: give seconds since 1970, 2026-11-24T00:15:57Z, or a length of time such as 10m")
+        "\(field): \"\(text)\" is no time: give seconds since 1970, 2026-11-24T00:15:57Z, or a length of time such as 10m"
+      )
     }
     return moment
   }

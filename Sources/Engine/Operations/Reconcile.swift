@@ -88,7 +88,8 @@ extension Engine {
     switch task.status {
     case .running, .paused:
       let running = ContainerState.Running(
-        pid: Int(task.pid), startedAt: state.running?.startedAt ?? task.startedAt.flatMap { Timestamp(rfc3339: $0) } ?? .now(),
+        pid: Int(task.pid),
+        startedAt: state.running?.startedAt ?? task.startedAt.flatMap { Timestamp(rfc3339: $0) } ?? .now(),
         last: state.running?.last ?? state.last)
       guard atStart || state.running != nil else { return }
       let now: ContainerState = task.status == .paused ? .paused(running) : .running(running)
@@ -96,7 +97,9 @@ extension Engine {
         await container.restore(now)
         try? await store.update(id: container.id, state: now, durable: false)
       }
-      for exec in task.execs { if let exit = exec.exit { execEnded(exec.exec, in: container.id, code: Int(exit.code)) } }
+      for exec in task.execs {
+        if let exit = exec.exit { execEnded(exec.exec, in: container.id, code: Int(exit.code)) }
+      }
     case .stopped:
       await tookPlace(container, task)
     default:

@@ -1,4 +1,5 @@
 import Faults
+
 #if canImport(Glibc)
   import Glibc
 #endif
@@ -106,7 +107,8 @@ enum SmallFile {
     try text.withUTF8 { bytes in
       var offset = 0
       while offset < bytes.count {
-        let count = Glibc.write(descriptor, bytes.baseAddress! + offset, bytes.count - offset)  // offset < count: not nil
+        guard let base = bytes.baseAddress else { return }
+        let count = Glibc.write(descriptor, base + offset, bytes.count - offset)
         if count < 0, errno == EINTR { continue }
         guard count > 0 else { throw failure("write", path) }
         offset += count

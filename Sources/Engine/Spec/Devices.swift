@@ -2,6 +2,7 @@ import Faults
 import Linux
 import OCI
 import Protocol
+
 #if canImport(Glibc)
   import Glibc
 #endif
@@ -19,7 +20,8 @@ extension SpecBuilder {
       let source = device.pathOnHost ?? ""
       let target = (device.pathInContainer ?? "").isEmpty ? source : device.pathInContainer ?? ""
       let access = (device.cgroupPermissions ?? "").isEmpty ? "rwm" : device.cgroupPermissions ?? ""
-      guard source.hasPrefix("/"), target.hasPrefix("/"), !access.isEmpty, access.allSatisfy({ "rwm".contains($0) }) else {
+      guard source.hasPrefix("/"), target.hasPrefix("/"), !access.isEmpty, access.allSatisfy({ "rwm".contains($0) })
+      else {
         throw Fault(
           .invalidArgument,
           "Devices: \"\(source):\(target):\(access)\" is no device: give /dev/NAME[:/dev/NAME[:PERMISSIONS]], permissions "
@@ -76,7 +78,8 @@ enum HostDevices {
       status = try FileStatus(path, followLinks: true)
     } catch {
       throw Fault(
-        .invalidArgument, "error gathering device information while adding custom device \"\(path)\": no such file or directory")
+        .invalidArgument,
+        "error gathering device information while adding custom device \"\(path)\": no such file or directory")
     }
     if let node = device(path, status) { return [node] }
     guard status.kind == .directory else { return [] }

@@ -47,7 +47,8 @@ struct MountPlanner {
           kind: .tmpfs, source: "", destination: destination, options: try MountPlanner.tmpfs(options, field: "Tmpfs")))
     }
     for target in config.volumes.map({ $0.keys.sorted() }) ?? [] {
-      let destination = try ContainerPath.destination(target, field: "Volumes", fromImage: imageVolumes.contains(target))
+      let destination = try ContainerPath.destination(
+        target, field: "Volumes", fromImage: imageVolumes.contains(target))
       if !mounts.contains(where: { $0.destination == destination }) { try add(volume(at: destination)) }
     }
     return mounts.sorted { left, right in
@@ -142,7 +143,8 @@ struct MountPlanner {
       return volume(at: destination, readOnly: readOnly)
     default:
       throw Fault(
-        .unsupported, "Mounts: mount type \"\(mount.type?.rawValue ?? "")\" is not built yet: known are bind, tmpfs, volume")
+        .unsupported,
+        "Mounts: mount type \"\(mount.type?.rawValue ?? "")\" is not built yet: known are bind, tmpfs, volume")
     }
   }
 
@@ -150,7 +152,8 @@ struct MountPlanner {
   static func tmpfs(_ text: String, field: String) throws -> [String] {
     var options = ["noexec", "nosuid", "nodev"]
     let flags: [String: String] = [
-      "exec": "noexec", "noexec": "exec", "suid": "nosuid", "nosuid": "suid", "dev": "nodev", "nodev": "dev", "rw": "ro",
+      "exec": "noexec", "noexec": "exec", "suid": "nosuid", "nosuid": "suid", "dev": "nodev", "nodev": "dev",
+      "rw": "ro",
       "ro": "rw", "atime": "noatime", "noatime": "atime", "diratime": "nodiratime", "nodiratime": "diratime",
       "relatime": "norelatime", "norelatime": "relatime", "strictatime": "nostrictatime", "sync": "async",
       "async": "sync", "nostrictatime": "strictatime",
@@ -165,7 +168,8 @@ struct MountPlanner {
       let pair = option.split(separator: "=", maxSplits: 1)
       guard pair.count == 2, ["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks"].contains(pair[0]) else {
         throw Fault(
-          .invalidArgument, "\(field): \"\(option)\" is no option of a tmpfs: known are size, mode, uid, gid, nr_inodes, "
+          .invalidArgument,
+          "\(field): \"\(option)\" is no option of a tmpfs: known are size, mode, uid, gid, nr_inodes, "
             + "nr_blocks, [no]exec, [no]suid, [no]dev, ro, rw, and those of access times")
       }
       options.removeAll { $0.hasPrefix(pair[0] + "=") }

@@ -84,7 +84,9 @@ struct RequestCheck {
     try one("UTSMode", host.utsMode, ["", "host"])
     try one("CgroupnsMode", host.cgroupnsMode?.rawValue, ["", "private", "host"])
     try one("UsernsMode", host.usernsMode, ["", "host"], later: ["private", "keep-id", "auto"])
-    try one("RestartPolicy", host.restartPolicy?.name?.rawValue, ["", "no"], later: ["always", "on-failure", "unless-stopped"])
+    try one(
+      "RestartPolicy", host.restartPolicy?.name?.rawValue, ["", "no"],
+      later: ["always", "on-failure", "unless-stopped"])
     try one("Runtime", host.runtime, ["", "gantry", "runc", "io.containerd.runc.v2"])
     if host.privileged ?? false, host.usernsMode == "private" {
       throw Fault(.invalidArgument, "Privileged: privileged mode is incompatible with user namespaces")
@@ -114,7 +116,8 @@ struct RequestCheck {
       ("KernelMemoryTCP", (host.kernelMemoryTCP ?? 0) > 0), ("CpuCount", (host.cpuCount ?? 0) != 0),
       ("CpuPercent", (host.cpuPercent ?? 0) != 0), ("IOMaximumIOps", (host.ioMaximumIOps ?? 0) != 0),
       ("IOMaximumBandwidth", (host.ioMaximumBandwidth ?? 0) != 0),
-      ("Isolation", !["", "default"].contains(host.isolation ?? "")), ("MacAddress", !(config.macAddress ?? "").isEmpty),
+      ("Isolation", !["", "default"].contains(host.isolation ?? "")),
+      ("MacAddress", !(config.macAddress ?? "").isEmpty),
     ]
     if let (field, _) = asked.first(where: \.1) {
       throw Fault(.unsupported, "\(field) is not built yet: leave it out")
@@ -162,7 +165,8 @@ struct RequestCheck {
     }
     let period = host.cpuPeriod ?? 0
     if period != 0, !(1000...1_000_000).contains(period) {
-      throw Fault(.invalidArgument, "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
+      throw Fault(
+        .invalidArgument, "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
     }
     let quota = host.cpuQuota ?? 0
     if quota > 0, quota < 1000 {
@@ -243,13 +247,15 @@ struct LogSettings: Sendable, Equatable {
     case "none": disabled = true
     case "", "json-file", "local": break
     default:
-      throw Fault(.unsupported, "LogConfig: the log driver \"\(driver)\" is not built yet: known are json-file and none")
+      throw Fault(
+        .unsupported, "LogConfig: the log driver \"\(driver)\" is not built yet: known are json-file and none")
     }
     for (name, value) in host.logConfig?.config ?? [:] {
       switch name {
       case "max-size":
         guard let size = LogSettings.bytes(value), size > 0 || value == "-1" else {
-          throw Fault(.invalidArgument, "LogConfig: max-size \"\(value)\" is no size: give such as 10m, or -1 for no limit")
+          throw Fault(
+            .invalidArgument, "LogConfig: max-size \"\(value)\" is no size: give such as 10m, or -1 for no limit")
         }
         maxSize = value == "-1" ? 0 : size
       case "max-file":
@@ -260,7 +266,8 @@ struct LogSettings: Sendable, Equatable {
       case "mode" where value == "non-blocking" || value == "blocking": break  // writing never blocks on a reader here
       default:
         throw Fault(
-          .unsupported, "LogConfig: unknown log opt '\(name)' for json-file log driver: known are max-size and max-file")
+          .unsupported, "LogConfig: unknown log opt '\(name)' for json-file log driver: known are max-size and max-file"
+        )
       }
     }
   }

@@ -138,7 +138,8 @@ struct SpecBuilder {
     var mounts: [RuntimeSpec.Mount] = [
       .init(destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"]),
       .init(
-        destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        destination: "/dev", type: "tmpfs", source: "tmpfs",
+        options: ["nosuid", "strictatime", "mode=755", "size=65536k"]),
       .init(
         destination: "/dev/pts", type: "devpts", source: "devpts",
         options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
@@ -147,7 +148,8 @@ struct SpecBuilder {
         destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["nosuid", "noexec", "nodev", kernel]),
     ]
     if host.ipcMode == "host" {
-      mounts.append(.init(destination: "/dev/mqueue", type: "bind", source: "/dev/mqueue", options: ["bind", "rprivate"]))
+      mounts.append(
+        .init(destination: "/dev/mqueue", type: "bind", source: "/dev/mqueue", options: ["bind", "rprivate"]))
       mounts.append(.init(destination: "/dev/shm", type: "bind", source: "/dev/shm", options: ["bind", "rprivate"]))
     } else {
       let size = (host.shmSize ?? 0) > 0 ? Int64(host.shmSize ?? 0) : Self.shmSize
@@ -239,7 +241,8 @@ struct SpecBuilder {
   }
 
   static let rlimitNames: Set<String> = [
-    "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "rttime",
+    "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
+    "rttime",
     "sigpending", "stack", "as",
   ]
 

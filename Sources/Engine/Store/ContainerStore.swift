@@ -251,10 +251,12 @@ struct ContainerRow: Sendable {
     mounts = row["mounts"]
     oneShot = row["one_shot"]
     phase = row["phase"]
-    state = StateColumns(
-      phase: row["phase"], pid: row["pid"], started: row["started"], finished: row["finished"], exitCode: row["exit_code"],
-      oom: row["oom"], error: row["error"]
-    ).state
+    state =
+      StateColumns(
+        phase: row["phase"], pid: row["pid"], started: row["started"], finished: row["finished"],
+        exitCode: row["exit_code"],
+        oom: row["oom"], error: row["error"]
+      ).state
   }
 }
 
@@ -300,7 +302,8 @@ struct StateColumns: Equatable {
   private var last: ContainerState.Exited? {
     guard let finished, let exitCode else { return nil }
     return ContainerState.Exited(
-      code: exitCode, startedAt: started.map(Timestamp.init(nanoseconds:)), finishedAt: Timestamp(nanoseconds: finished),
+      code: exitCode, startedAt: started.map(Timestamp.init(nanoseconds:)),
+      finishedAt: Timestamp(nanoseconds: finished),
       oomKilled: oom, error: error)
   }
 
