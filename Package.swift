@@ -87,7 +87,7 @@ let services: [Target] = [
 ]
 
 let layer3: [Target] = [
-  library("CLI", ["JSONRPC", "Protocol", "Linux", "OCI", "Faults", argumentParser, system]),
+  library("CLI", ["JSONRPC", "Protocol", "Linux", "Faults", system]),
   .executableTarget(
     name: "gantry", dependencies: ["CLI"], path: "Sources/gantry", swiftSettings: swiftSettings,
     linkerSettings: staticExecutable),

@@ -1,1 +1,3 @@
-print("not built yet")
+import CLI
+
+CommandLineTool.main(Array(CommandLine.arguments.dropFirst()))

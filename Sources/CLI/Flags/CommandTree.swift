@@ -1,0 +1,119 @@
+/// The commands of `gantry`, grouped as its help groups them. The short forms are the same types as the long ones.
+enum CommandTree {
+  /// The commands that people use most, in the order of Docker's help.
+  static var common: [CommandNode] {
+    [
+      CommandNode("run", Run.self),
+      CommandNode("exec", Exec.self),
+      CommandNode("ps", ContainerList.self),
+      CommandNode("images", ImageList.self),
+      CommandNode("load", ImageLoad.self),
+      CommandNode("version", Version.self),
+      CommandNode("info", Info.self),
+    ]
+  }
+
+  /// Groups of commands.
+  static var groups: [CommandNode] {
+    [
+      CommandNode(group: "container", "Manage containers", container),
+      CommandNode(group: "image", "Manage images", image),
+      CommandNode(group: "system", "Manage the engine and its services", system),
+    ]
+  }
+
+  /// The short forms that are not among the common commands.
+  static var short: [CommandNode] {
+    [
+      CommandNode("attach", Attach.self),
+      CommandNode("completion", Completion.self),
+      CommandNode("create", Create.self),
+      CommandNode("events", Events.self),
+      CommandNode("history", ImageHistory.self),
+      CommandNode("inspect", Inspect.self),
+      CommandNode("kill", Kill.self),
+      CommandNode("logs", Logs.self),
+      CommandNode("pause", Pause.self),
+      CommandNode("rename", Rename.self),
+      CommandNode("restart", Restart.self),
+      CommandNode("rm", Remove.self),
+      CommandNode("rmi", ImageRemove.self),
+      CommandNode("start", Start.self),
+      CommandNode("stop", Stop.self),
+      CommandNode("tag", ImageTag.self),
+      CommandNode("unpause", Unpause.self),
+      CommandNode("wait", Wait.self),
+      CommandNode("__complete", Complete.self),
+    ]
+  }
+
+  private static var container: [CommandNode] {
+    [
+      CommandNode("attach", Attach.self),
+      CommandNode("create", Create.self),
+      CommandNode("exec", Exec.self),
+      CommandNode("inspect", ContainerInspect.self),
+      CommandNode("kill", Kill.self),
+      CommandNode("logs", Logs.self),
+      CommandNode("ls", ContainerList.self, aliases: ["ps", "list"]),
+      CommandNode("pause", Pause.self),
+      CommandNode("rename", Rename.self),
+      CommandNode("restart", Restart.self),
+      CommandNode("rm", Remove.self, aliases: ["remove"]),
+      CommandNode("run", Run.self),
+      CommandNode("start", Start.self),
+      CommandNode("stop", Stop.self),
+      CommandNode("unpause", Unpause.self),
+      CommandNode("wait", Wait.self),
+    ]
+  }
+
+  private static var image: [CommandNode] {
+    [
+      CommandNode("history", ImageHistory.self),
+      CommandNode("inspect", ImageInspect.self),
+      CommandNode("load", ImageLoad.self),
+      CommandNode("ls", ImageList.self, aliases: ["list"]),
+      CommandNode("rm", ImageRemove.self, aliases: ["remove"]),
+      CommandNode("tag", ImageTag.self),
+    ]
+  }
+
+  private static var system: [CommandNode] {
+    [
+      CommandNode("events", Events.self),
+      CommandNode("info", Info.self),
+      CommandNode("logs", SystemLogs.self),
+      CommandNode("start", SystemStart.self),
+      CommandNode("status", SystemStatus.self),
+      CommandNode("stop", SystemStop.self),
+      CommandNode("supervise", SystemSupervise.self),
+    ]
+  }
+
+  /// Every word that may stand after `gantry`.
+  static var root: CommandNode {
+    CommandNode(group: "gantry", "A container engine for Linux", common + groups + short)
+  }
+
+  /// Docker's commands that a later version brings, so that the refusal says so instead of "unknown".
+  static let later: [String: String] = [
+    "build": "building comes with a later version", "builder": "building comes with a later version",
+    "buildx": "building comes with a later version", "pull": "registries come with a later version",
+    "push": "registries come with a later version", "login": "registries come with a later version",
+    "logout": "registries come with a later version", "search": "registries come with a later version",
+    "manifest": "registries come with a later version", "network": "networks come with a later version",
+    "port": "networks come with a later version", "volume": "named volumes come with a later version",
+    "commit": "it comes with a later version", "cp": "it comes with a later version",
+    "diff": "it comes with a later version", "export": "it comes with a later version",
+    "import": "it comes with a later version", "save": "it comes with a later version",
+    "stats": "it comes with a later version", "top": "it comes with a later version",
+    "update": "it comes with a later version", "prune": "it comes with a later version",
+    "df": "it comes with a later version", "compose": "it comes with a later version",
+    "context": "set GANTRY_HOST or give --host", "checkpoint": "it comes with a later version",
+    "plugin": "plug-ins are not a part of Gantry", "swarm": "clusters are not a part of Gantry",
+    "service": "clusters are not a part of Gantry", "stack": "clusters are not a part of Gantry",
+    "node": "clusters are not a part of Gantry", "secret": "clusters are not a part of Gantry",
+    "config": "clusters are not a part of Gantry", "trust": "content trust is not a part of Gantry",
+  ]
+}

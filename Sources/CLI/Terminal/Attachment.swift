@@ -1,0 +1,107 @@
+internal import Faults
+internal import Glibc
+internal import JSONRPC
+internal import Linux
+internal import Protocol
+
+/// A container's or an exec's stream joined with this process's standard streams: raw mode, window size, signals, the keys
+/// to detach.
+struct Attachment {
+  /// What is attached to: signals and sizes go there.
+  enum Target {
+    case container(String)
+    case exec(String)
+  }
+
+  /// How to attach.
+  struct Options: Sendable {
+    var input = false
+    var output = true
+    var errors = true
+    /// Whether it has a terminal.
+    var terminal = false
+    var detachKeys = DetachKeys.standard
+    /// Whether signals go to the process inside; without it they end this command.
+    var proxiesSignals = true
+  }
+
+  /// Signals as events from before the container starts, so that none is lost.
+  struct Signals: ~Copyable {
+    let descriptor: SignalFD
+
+    /// Takes the signals that would end or resize.
+    init() throws { descriptor = try SignalFD(SignalNumbers.watched) }
+  }
+
+  let session: Session
+  let target: Target
+  let options: Options
+
+  /// Joins the streams until the other side ends, the keys to detach are typed, or a signal ends this command.
+  ///
+  /// - Returns: how it ended; and for a signal, its number.
+  func run(_ stream: consuming OwnedDescriptor, _ signals: borrowing Signals) throws -> (StreamPump.End, Int32) {
+    var pumpOptions = StreamPump.Options()
+    pumpOptions.input = options.input
+    pumpOptions.terminal = options.terminal
+    pumpOptions.detachKeys = options.detachKeys
+    pumpOptions.showsOutput = options.output
+    pumpOptions.showsErrors = options.errors
+    let pump = StreamPump(stream, signals: signals.descriptor.descriptor.rawValue, pumpOptions)
+    var side: BlockingConnection?
+    func sideConnection() throws -> BlockingConnection {
+      if let side { return side }
+      let connection = try session.newConnection()
+      side = connection
+      return connection
+    }
+    if options.terminal {
+      if options.input { RawTerminal.enter() }
+      try? resize(sideConnection())
+    }
+    defer { RawTerminal.leave() }
+    var ending: Int32 = 0
+    let end = try pump.run {
+      while let (number, _) = try signals.descriptor.next() {
+        if number == SIGWINCH {
+          if options.terminal { try? resize(sideConnection()) }
+        } else if options.proxiesSignals, !options.terminal {
+          try? forward(number, sideConnection())
+        } else if number != SIGCONT {
+          ending = number
+          return .stop
+        }
+      }
+      return .goOn
+    }
+    return (end, ending)
+  }
+
+  private func resize(_ connection: BlockingConnection) throws {
+    let descriptor = Terminal.isTerminal(STDOUT_FILENO) ? STDOUT_FILENO : STDIN_FILENO
+    let size = try Terminal.size(descriptor)
+    guard size.rows > 0, size.columns > 0 else { return }
+    switch target {
+    case .container(let id):
+      _ = try connection.call(
+        GatewayAPI.Method.containerResize,
+        .init(container: id, width: Int64(size.columns), height: Int64(size.rows)), deadline: .after(seconds: 10))
+    case .exec(let id):
+      _ = try connection.call(
+        GatewayAPI.Method.execResize, .init(exec: id, width: Int64(size.columns), height: Int64(size.rows)),
+        deadline: .after(seconds: 10))
+    }
+  }
+
+  private func forward(_ number: Int32, _ connection: BlockingConnection) throws {
+    let name = SignalNumbers.name(number)
+    switch target {
+    case .container(let id):
+      _ = try connection.call(
+        GatewayAPI.Method.containerKill, .init(container: id, signal: name), deadline: .after(seconds: 10))
+    case .exec(let id):
+      _ = try connection.call(
+        GatewayAPI.Method.execSignal, .init(exec: id, signal: name), deadline: .after(seconds: 10))
+    }
+  }
+}
