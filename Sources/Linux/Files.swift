@@ -187,19 +187,31 @@ public enum Files {
 
   /// What is left to read of `descriptor`, at most `limit` bytes; `EFBIG` when there is more.
   public static func read(_ descriptor: Int32, limit: Int) throws(Errno) -> [UInt8] {
-    var bytes: [UInt8] = []
-    var chunk = min(4096, limit + 1)
+    // A plain file says how long it is; files of procfs and the like say 0.
+    let expected = Int(truncatingIfNeeded: (try? FileStatus(of: descriptor).size) ?? 0)
+    var capacity = min(max(4096, expected + 1), limit + 1)
+    var memory = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 16)
+    defer { memory.deallocate() }
+    var count = 0
     while true {
-      let start = bytes.count
-      bytes.append(contentsOf: repeatElement(0, count: chunk))
-      let count = try bytes.withUnsafeMutableBufferPointer { buffer throws(Errno) in
-        try Descriptors.read(
-          descriptor, into: UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: buffer[start...])))
+      if count == capacity {
+        if count > limit { throw Errno.fileTooLarge }
+        let larger = min(capacity * 2, limit + 1)
+        let next = UnsafeMutableRawPointer.allocate(byteCount: larger, alignment: 16)
+        next.copyMemory(from: memory, byteCount: count)
+        memory.deallocate()
+        memory = next
+        capacity = larger
       }
-      bytes.removeLast(chunk - count)
-      if count == 0 { return bytes }
-      if bytes.count > limit { throw Errno.fileTooLarge }
-      chunk = min(max(4096, bytes.count), limit + 1 - bytes.count)
+      let got = try Descriptors.read(
+        descriptor, into: UnsafeMutableRawBufferPointer(start: memory + count, count: capacity - count))
+      if got == 0 { break }
+      count += got
+    }
+    if count > limit { throw Errno.fileTooLarge }
+    return [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+      UnsafeMutableRawBufferPointer(buffer).copyMemory(from: UnsafeRawBufferPointer(start: memory, count: count))
+      initialized = count
     }
   }
 

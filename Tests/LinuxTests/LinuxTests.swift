@@ -100,7 +100,13 @@ final class Scratch {
     #expect(before)
     #expect(try ProcFiles.startTime(pid: child.pid) > 0)
     #expect(try ProcFiles.parent(pid: child.pid) == getpid())
-    #expect(try ProcFiles.arguments(pid: child.pid) == ["sleep", "100"])
+    // spawn returns when exec has left our memory, a moment before the kernel shows the new arguments.
+    var arguments: [String] = []
+    for _ in 0..<100_000 where arguments != ["sleep", "100"] {
+      arguments = try ProcFiles.arguments(pid: child.pid)
+      sched_yield()
+    }
+    #expect(arguments == ["sleep", "100"])
     try child.pidFD.signal(SIGTERM)
     let value3 = try child.pidFD.wait()
     #expect(value3 == .signalled(SIGTERM, coreDumped: false))
