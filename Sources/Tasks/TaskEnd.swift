@@ -82,6 +82,8 @@ extension TaskManager {
     log.warning("a shim was killed: its container is ended", metadata: ["task": "\(task.id)"])
     let error = Self.clean(cgroup: task.cgroup)
     if let error { log.error("a cgroup is left", metadata: ["task": "\(task.id)", "error": "\(error)"]) }
+    // What the shim would have waited for. Ends of shims are seen by pidfd, whoever takes their status.
+    while ((try? Children.wait(noHang: true)) ?? nil) != nil {}
     let exit = ExitStatus(
       code: 137, signal: Int64(SIGKILL), oomKilled: false, finishedAt: LogTime.now().text,
       error: "the shim of this container was killed, and the container with it")

@@ -49,6 +49,8 @@ public final class TaskManager: Sendable {
         throw Fault(code, "the folder \(folder) cannot be made: \(Errno(rawValue: errno))")
       }
     }
+    // Children of a shim that is killed become ours, so that they are waited for whatever process 1 is.
+    try? Children.becomeSubreaper()
     lock = try FolderLock(tasksFolder, owner: "gantry-taskd")
     launcher = try ShimLauncher(executable: shim)
     do {
