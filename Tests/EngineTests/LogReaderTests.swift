@@ -132,7 +132,7 @@ private final class TestLog {
     let log = try TestLog()
     let second = TestLog.line(1)
     try log.write(TestLog.line(0) + second.prefix(20))
-    var reader = LogReader(path: log.path, query: TestLog.query())
+    var reader = LogReader(path: log.path, query: TestLog.query { $0.follow = true })
     #expect(TestLog.drain(&reader) == texts(0..<1))
     try log.append(String(second.dropFirst(20)))
     #expect(TestLog.drain(&reader) == texts(1..<2))
@@ -141,7 +141,7 @@ private final class TestLog {
   @Test func goesOnAfterRotation() throws {
     let log = try TestLog()
     try log.write(lines(0..<5))
-    var reader = LogReader(path: log.path, query: TestLog.query())
+    var reader = LogReader(path: log.path, query: TestLog.query { $0.follow = true })
     #expect(TestLog.drain(&reader) == texts(0..<5))
     try log.append(TestLog.line(5))
     try FileManager.default.moveItem(atPath: log.path, toPath: log.path + ".1")
@@ -162,7 +162,7 @@ private final class TestLog {
   @Test func aFileThatIsEmptiedIsReadFromItsStart() throws {
     let log = try TestLog()
     try log.write(lines(0..<5))
-    var reader = LogReader(path: log.path, query: TestLog.query())
+    var reader = LogReader(path: log.path, query: TestLog.query { $0.follow = true })
     #expect(TestLog.drain(&reader) == texts(0..<5))
     let handle = try #require(FileHandle(forWritingAtPath: log.path))
     try handle.truncate(atOffset: 0)
@@ -171,9 +171,20 @@ private final class TestLog {
     #expect(TestLog.drain(&reader) == texts(7..<8))
   }
 
+  @Test func withoutFollowWhatComesLaterIsLeftOut() throws {
+    let log = try TestLog()
+    try log.write(lines(0..<5))
+    var reader = LogReader(path: log.path, query: TestLog.query { $0.tail = 2 })
+    try log.append(TestLog.line(5))
+    #expect(TestLog.drain(&reader) == texts(3..<5))
+  }
+
   @Test func aLogThatDoesNotExistYetBeginsLater() throws {
     let log = try TestLog()
-    var reader = LogReader(path: log.path, query: TestLog.query { $0.tail = 10 })
+    var reader = LogReader(path: log.path, query: TestLog.query {
+        $0.tail = 10
+        $0.follow = true
+      })
     #expect(TestLog.drain(&reader).isEmpty)
     try log.write(lines(0..<2))
     #expect(TestLog.drain(&reader) == texts(0..<2))

@@ -47,6 +47,8 @@ final class LogFile {
   let inode: UInt64
   /// Where the next read begins.
   var offset: Int64 = 0
+  /// Where reading ends, for one that does not follow.
+  var limit = Int64.max
 
   init?(path: String) {
     descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
@@ -73,7 +75,9 @@ final class LogFile {
   /// Reads at `offset` without moving it; 0 at the end.
   func read(into buffer: UnsafeMutableRawBufferPointer, at position: Int64) -> Int {
     while true {
-      let count = pread(descriptor, buffer.baseAddress, buffer.count, off_t(position))
+      let length = Int(clamping: min(Int64(buffer.count), limit - position))
+      if length <= 0 { return 0 }
+      let count = pread(descriptor, buffer.baseAddress, length, off_t(position))
       if count < 0, errno == EINTR { continue }
       return max(0, count)
     }

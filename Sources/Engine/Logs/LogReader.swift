@@ -52,6 +52,8 @@ struct LogReader {
     self.query = query
     files = LogFiles(path: path)
     var opened = files.open()
+    // Without `follow`, what is written from now on does not belong to the answer.
+    if !query.follow, let newest = opened.last { newest.limit = newest.size }
     if let since = query.since {
       // A file whose last line is older than that holds nothing of interest.
       while opened.count > 1, let first = opened.first, let last = first.lastTime(), last < since {
@@ -152,10 +154,10 @@ struct LogReader {
     if buffer.count > LogReader.longestLine { buffer.removeAll(keepingCapacity: true) }
     while true {
       if current == nil {
-        if waiting.isEmpty {
+        if waiting.isEmpty, query.follow {
           waiting = files.open()  // the log did not exist when this began
-          if waiting.isEmpty { return false }
         }
+        if waiting.isEmpty { return false }
         current = waiting.removeFirst()
       }
       guard let file = current else { return false }
@@ -175,7 +177,7 @@ struct LogReader {
       }
       if !waiting.isEmpty {
         current = waiting.removeFirst()
-      } else if let successor = files.successor(of: file.inode) {
+      } else if query.follow, let successor = files.successor(of: file.inode) {
         // The writer may have added to the old file between our read and its rename.
         if file.size > file.offset { continue }
         current = successor

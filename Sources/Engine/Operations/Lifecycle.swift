@@ -172,11 +172,9 @@ extension Engine {
       if wasRunning {
         publish("kill", container, ["signal": "9"])
       }
-      try await allowing(.notFound) {
-        let exit = try await tasks.delete(.init(id: container.id, force: true)).exit
-        if wasRunning, let exit { await exited(container, pid: nil, .init(exit)) }
-      }
-      try await allowing(.notFound) { try await snapshots.remove(.init(keys: [container.id])) }
+      let exit = try await deleteTaskNow(container.id)
+      if wasRunning, let exit { await exited(container, pid: nil, .init(exit)) }
+      try await removeSnapshotNow(container.id)
       try definition.files.remove()
       if volumes { try await removeVolumes(definition.mounts.compactMap(\.volume)) }
       try await store.delete(id: container.id, doomVolumes: false, durable: definition.durable)

@@ -155,7 +155,7 @@ extension Engine {
   }
 
   /// Removes a container that is not wanted any more, beside the caller.
-  private func finishLater(_ container: Container) {
+  func finishLater(_ container: Container) {
     background.run { [self] in
       do {
         if case .removing = container.state {} else { _ = try await container.beginRemoval(force: true) }

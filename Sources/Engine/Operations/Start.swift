@@ -96,6 +96,8 @@ extension Engine {
     await container.startFailed(exit)
     if container.definition.autoRemove {
       await autoRemove(container, before: exit)
+    } else if container.definition.oneShot, before == .created, fault.code == .unavailable {
+      finishLater(container)  // `run` was cut short by a service, and its caller never learnt the id
     } else {
       try? await store.update(id: container.id, state: container.state, durable: false)
     }
@@ -150,7 +152,21 @@ extension Engine {
   /// Deletes a task, trying again while the task service is away.
   func deleteTask(_ id: String) async {
     await retrying("delete the task", id) { [tasks] in
-      try await allowing(.notFound) { try await tasks.delete(.init(id: id, force: true)) }
+      try await allowing(.notFound) { try await tasks.delete(.init(id: id, force: true)) }  // conflict: another delete runs
+    }
+  }
+
+  /// Deletes a task for somebody who waits; its end, when it still ran. A service that is just restarted is waited for.
+  func deleteTaskNow(_ id: String) async throws -> ExitStatus? {
+    var attempt = 0
+    while true {
+      do {
+        return try await allowing(.notFound) { try await tasks.delete(.init(id: id, force: true)).exit } ?? nil
+      } catch let fault as Fault {
+        attempt += 1
+        guard attempt < 60, fault.code == .unavailable || fault.code == .conflict else { throw fault }
+        try? await Task.sleep(for: .milliseconds(100))
+      }
     }
   }
 
@@ -161,8 +177,23 @@ extension Engine {
     }
   }
 
+  /// Removes a snapshot for somebody who waits.
+  func removeSnapshotNow(_ key: String) async throws {
+    var attempt = 0
+    while true {
+      do {
+        try await allowing(.notFound) { try await snapshots.remove(.init(keys: [key])) }
+        return
+      } catch let fault as Fault {
+        attempt += 1
+        guard attempt < 60, fault.code == .unavailable else { throw fault }
+        try? await Task.sleep(for: .milliseconds(100))
+      }
+    }
+  }
+
   /// Runs `body` until it succeeds, fails for good, or 60 tries found its service away; what is left then is found by the
-  /// next `reconcile`.
+  /// next `load`.
   private func retrying(_ what: String, _ id: String, _ body: @Sendable () async throws -> Void) async {
     for attempt in 0..<60 {
       do {
@@ -170,7 +201,7 @@ extension Engine {
         return
       } catch {
         let fault = Fault(describing: error)
-        guard fault.code == .unavailable || fault.code == .deadlineExceeded else {
+        guard [.unavailable, .deadlineExceeded, .conflict].contains(fault.code) else {
           log.error("cannot \(what)", metadata: ["id": "\(id)", "error": "\(fault)"])
           return
         }
