@@ -61,15 +61,16 @@ public final class ImageStore: Sendable {
     }
   }
 
-  /// At start: an empty database takes the images of `index.json`; blobs that nothing names are removed; `index.json` is
-  /// made anew.
+  /// At start: an empty database takes the images of `index.json`, or those found among the blobs; else blobs that
+  /// nothing names are removed. `index.json` is made anew.
   private func recover() throws(Fault) {
     let known = try database.read { try ImageQueries.images($0).count }
-    if known == 0, let index = content.readIndex(), !index.manifests.isEmpty {
-      try adopt(index)
-      return
+    if known == 0 {
+      var index = content.readIndex()
+      if index == nil { index = try found() }
+      if let index, !index.manifests.isEmpty { return try adopt(index) }
     }
-    let swept = try database.write {
+    _ = try database.write {
       try ImageQueries.blobs($0)
     } after: { [content, log] database, keep in
       try Self.rewriteIndex(database, content)
@@ -78,7 +79,22 @@ public final class ImageStore: Sendable {
         log.notice("removed blobs that no image has", metadata: ["blobs": "\(swept.count)", "bytes": "\(swept.bytes)"])
       }
     }
-    _ = swept
+  }
+
+  /// An index of the manifests among the blobs: what is left when both the database and `index.json` are lost.
+  private func found() throws(Fault) -> ImageIndex {
+    var manifests: [Descriptor] = []
+    for (digest, size) in try content.list() where size <= 1 << 20 {
+      guard let data = try? content.read(digest) else { continue }
+      for mediaType in [MediaType.ociManifest, MediaType.dockerManifest] {
+        guard let manifest = try? ImageDocument.manifest(data, mediaType: mediaType, digest: digest),
+          manifest.layers.allSatisfy({ content.size(of: $0.digest) == $0.size })
+        else { continue }
+        manifests.append(Descriptor(mediaType: mediaType, digest: digest, size: size))
+        break
+      }
+    }
+    return ImageIndex(manifests: manifests.sorted { $0.digest < $1.digest })
   }
 
   /// Takes images and names from the folder's own index; what is not whole is left out and reported. Removes nothing.

@@ -192,6 +192,15 @@ import Testing
     #expect(try store.content.readIndex()?.manifests.count == 2)
   }
 
+  @Test func imagesAreFoundAmongTheBlobsWhenNothingElseIsLeft() throws {
+    let image = try fill(try open())
+    for name in ["images.db", "images.db-wal", "images.db-shm", "index.json"] { unlink(root.appending(name).string) }
+    let store = try open()
+    #expect(try store.resolve(image.id.short).id == image.id)
+    #expect(try store.list()[0].isDangling)
+    #expect(try store.usage().blobs == 3)
+  }
+
   @Test func aSecondEngineIsRefused() throws {
     let first = try open()
     let fault = #expect(throws: Fault.self) { _ = try open() }
