@@ -95,11 +95,24 @@ let layer3: [Target] = [
   .target(
     name: "TestSupport", dependencies: [.product(name: "Subprocess", package: "swift-subprocess"), system],
     path: "Tests/TestSupport", exclude: ["census", "make-archive"], swiftSettings: swiftSettings),
+  .target(
+    name: "ArchiveFixtures", dependencies: [system], path: "Tests/ArchiveFixtures", swiftSettings: swiftSettings),
+  .target(
+    name: "SnapshotConformance",
+    dependencies: ["Archive", "ArchiveFixtures", "Faults", "JSONRPC", "Linux", "OCI", "Protocol", system],
+    path: "Tests/SnapshotConformance", swiftSettings: swiftSettings),
 ]
 
 let testSupport: Target.Dependency = "TestSupport"
 
 let allTests: [Target] = [
+  tests("ArchiveTests", ["Archive", "ArchiveFixtures", "Faults", "Linux", system]),
+  tests(
+    "SnapshotsTests",
+    [
+      "Snapshots", "SnapshotConformance", "ArchiveFixtures", "Archive", "Faults", "JSONRPC", "Linux", "Protocol", log,
+      system,
+    ]),
   tests("LayoutTests", []),
   tests("ContractTests", ["Protocol", "JSONRPC", "OCI", "Faults"]),
   tests("JSONRPCTests", ["JSONRPC", "Faults", "Linux", system]),

@@ -45,7 +45,7 @@ extension SnapshotStore: SnapshotService {
     if record.isVolatile, let place = record.place {
       // overlayfs leaves this mark at every volatile mount and refuses the next one because of it: what was not synced may
       // be lost after a power failure. These snapshots are promised no more than that.
-      try? Files.removeDirectory(folders.path("\(place)/work/work/incompat/volatile").string)
+      clearVolatileMark(place)
     }
     return SnapshotAPI.MountsResult(mounts: try overlay.mounts(record, stack))
   }
@@ -151,6 +151,14 @@ extension SnapshotStore {
         trash.empty()
       }
       throw error
+    }
+  }
+
+  private func clearVolatileMark(_ place: SnapshotFolders.Place) {
+    let incompatible = folders.path("\(place)/work/work/incompat").string
+    guard let folder = try? openat2(nil, incompatible, [.readOnly, .directory]) else { return }
+    do throws(Errno) { try RemoveTree.remove(at: folder.rawValue, "volatile") } catch {
+      log.warning("a volatile snapshot cannot be mounted again", metadata: ["place": "\(place)", "error": "\(error)"])
     }
   }
 
