@@ -95,6 +95,10 @@ let layer3: [Target] = [
   .target(
     name: "TestSupport", dependencies: [.product(name: "Subprocess", package: "swift-subprocess"), system],
     path: "Tests/TestSupport", exclude: ["census", "make-archive"], swiftSettings: swiftSettings),
+]
+
+/// What tests of several targets share: archives built byte by byte, and the list that every snapshot backend passes.
+let fixtures: [Target] = [
   .target(
     name: "ArchiveFixtures", dependencies: [system], path: "Tests/ArchiveFixtures", swiftSettings: swiftSettings),
   .target(
@@ -148,5 +152,5 @@ let package = Package(
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
   ],
-  targets: layer0 + layer1 + layer2 + services + layer3 + allTests
+  targets: layer0 + layer1 + layer2 + services + layer3 + fixtures + allTests
 )
