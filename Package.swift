@@ -128,6 +128,7 @@ let allTests: [Target] = [
     path: "Tests/RuntimeProbe", swiftSettings: swiftSettings),
   tests("RuntimeTests", ["runtime-probe", "Runtime", "Linux", "OCI", "Faults", system]),
   tests("OCITests", ["OCI", "Faults"]),
+  tests("CLITests", ["CLI", "JSONRPC", "Protocol", "Linux", "Faults", system]),
   tests("ContentStoreTests", ["ContentStore", "OCI", "Faults", system]),
   tests("ImagesTests", ["Images", "ContentStore", "JSONRPC", "OCI", "Faults", log, system]),
   tests("EngineTests", ["Engine", "JSONRPC", "Protocol", "OCI", "Faults", log]),

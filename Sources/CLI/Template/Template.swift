@@ -9,7 +9,7 @@ struct Template: Sendable {
     do {
       nodes = try TemplateParser.parse(text)
     } catch let failure as TemplateFailure {
-      throw CommandFailure("template parsing error: \(failure)")
+      throw CommandFailure("template parsing error: \(failure), in: \(text)")
     }
   }
 
