@@ -181,7 +181,9 @@ private final class TestLog {
 
   @Test func aLogThatDoesNotExistYetBeginsLater() throws {
     let log = try TestLog()
-    var reader = LogReader(path: log.path, query: TestLog.query {
+    var reader = LogReader(
+      path: log.path,
+      query: TestLog.query {
         $0.tail = 10
         $0.follow = true
       })

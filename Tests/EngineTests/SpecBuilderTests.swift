@@ -98,7 +98,7 @@ import Testing
     #expect(own[0].options == ["rbind", "rw", "rprivate"])
     #expect(own[1].options == ["bind", "ro", "rprivate"])
     #expect(own[2].type == "tmpfs" && own[2].options == ["nosuid", "nodev", "size=64m", "exec"])
-    #expect(own[3].options?.last == "gantry.copyup")
+    #expect(own[3].options?.last == "tmpcopyup")
     #expect(own[5].options == ["rbind", "rro", "rslave"])
     #expect((spec.mounts ?? []).filter { $0.destination == "/etc/hosts" }.count == 1)
   }

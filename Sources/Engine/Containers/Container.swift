@@ -76,13 +76,12 @@ actor Container {
   /// The threads that follow its log.
   nonisolated let followers = LogFollowers()
   private nonisolated let shared: Mutex<Published>
+  private nonisolated let toldOOM = Mutex(false)
 
   private var waiters: [(key: Int, condition: Condition, continuation: CheckedContinuation<WaitResult, any Error>)] = []
   private var nextWaiter = 0
   private var earlyExit: (pid: Int?, exit: ContainerState.Exited)?
   private var cleanup: Task<Void, Never>?
-  /// The last stop was asked for by a person.
-  private(set) var stopRequested = false
 
   init(_ definition: ContainerDefinition, name: String, state: ContainerState) {
     self.definition = definition
@@ -94,6 +93,14 @@ actor Container {
   nonisolated var name: String { shared.withLock { $0.name } }
   nonisolated var state: ContainerState { shared.withLock { $0.state } }
 
+  /// Notes that the lack of memory in this run was told; whether it had been before.
+  nonisolated func noteOOM() -> Bool {
+    toldOOM.withLock { told in
+      defer { told = true }
+      return told
+    }
+  }
+
   private func set(_ state: ContainerState) { shared.withLock { $0.state = state } }
 
   func rename(_ name: String) { shared.withLock { $0.name = name } }
@@ -104,7 +111,7 @@ actor Container {
   func beginStart() throws {
     set(try state.starting(name))
     earlyExit = nil
-    stopRequested = false
+    toldOOM.withLock { $0 = false }
   }
 
   /// The init runs. An end that was told before is returned, to be handled now.
@@ -171,8 +178,6 @@ actor Container {
     let task = cleanup
     await task?.value
   }
-
-  func noteStopRequest() { stopRequested = true }
 
   // MARK: Pause, removal
 

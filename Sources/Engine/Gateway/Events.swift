@@ -63,7 +63,8 @@ extension Engine {
     case .execExit:
       guard let exec = event.exec, let exit = event.exit else { return }
       execEnded(exec, in: container.id, code: Int(exit.code))
-    default: break  // start, pause and resume are told by those who asked for them; oom comes with the exit
+    case .oom: if !container.noteOOM() { publish("oom", container) }
+    default: break  // start, pause and resume are told by those who asked for them
     }
   }
 }

@@ -13,6 +13,8 @@ struct Draft: Sendable {
   let definition: ContainerDefinition
   let name: String
   let image: RunImage
+  /// Built at once, so that what could not be started is refused now.
+  let spec: RuntimeSpec
   let warnings: [String]
 }
 
@@ -44,8 +46,7 @@ extension Engine {
     let definition = ContainerDefinition(
       id: id, created: .now(), image: reference, imageID: image.id, parent: image.parent, config: merged,
       hostConfig: hostConfig, mounts: mounts, files: files(id), oneShot: oneShot)
-    // Builds once to refuse now what could not be started later.
-    _ = try builder.build(specInput(definition))
+    let spec = try builder.build(specInput(definition))
     let name: String
     if given.isEmpty {
       name = directory.reserveGeneratedName(for: id)
@@ -53,7 +54,7 @@ extension Engine {
       try directory.reserve(name: given, for: id)
       name = given
     }
-    return Draft(definition: definition, name: name, image: image, warnings: [])
+    return Draft(definition: definition, name: name, image: image, spec: spec, warnings: [])
   }
 
   func specInput(_ definition: ContainerDefinition) -> SpecBuilder.Input {
@@ -190,7 +191,7 @@ extension Engine {
       }
       directory.insert(container)
       publish("create", container)
-      stream = try await start(container, mounts: try await mounts, attach: attach)
+      stream = try await start(container, made: (draft.spec, try await mounts), attach: attach)
     } catch {
       if directory.container(id: definition.id) == nil {
         directory.release(name: draft.name, of: definition.id)

@@ -17,7 +17,6 @@ extension Engine {
     let wanted = [signal, config.stopSignal].compactMap { $0 }.first { !$0.isEmpty } ?? "SIGTERM"
     let number = try Signals.number(wanted)
     let seconds = timeout ?? config.stopTimeout.map { Int($0) } ?? Self.stopTimeout
-    await container.noteStopRequest()
     try await deliver(number, to: container)
     if seconds < 0 {
       _ = try await container.wait(.notRunning)

@@ -5,11 +5,11 @@ import OCI
 import Protocol
 
 extension Engine {
-  /// Starts a container; `mounts` are those of its snapshot when they were just made.
+  /// Starts a container; `made` is its specification and the mounts of its snapshot, when they were just made.
   ///
   /// - Returns: the address of its streams, when `attach` asked for them.
   func start(
-    _ container: Container, mounts: [MountSpec]? = nil, attach: AttachStreams?
+    _ container: Container, made: (spec: RuntimeSpec, mounts: [MountSpec])? = nil, attach: AttachStreams?
   ) async throws -> StreamAddress? {
     try await container.lane.run {
       let before = container.state
@@ -17,7 +17,7 @@ extension Engine {
       await container.cleanupDone()
       let created: TaskAPI.CreateResult
       do {
-        created = try await createTask(container, mounts: mounts, attach: attach)
+        created = try await createTask(container, made, attach: attach)
       } catch {
         await startFailed(container, before, Fault(describing: error))
         throw error
@@ -37,16 +37,15 @@ extension Engine {
   }
 
   private func createTask(
-    _ container: Container, mounts: [MountSpec]?, attach: AttachStreams?
+    _ container: Container, _ made: (spec: RuntimeSpec, mounts: [MountSpec])?, attach: AttachStreams?
   ) async throws -> TaskAPI.CreateResult {
     let definition = container.definition
-    let spec = try builder.build(specInput(definition))
-    let rootfs: [MountSpec]
-    if let mounts {
-      rootfs = mounts
+    let (spec, rootfs): (RuntimeSpec, [MountSpec])
+    if let made {
+      (spec, rootfs) = made
     } else {
       try prepareSources(definition)
-      rootfs = try await snapshotMounts(definition)
+      (spec, rootfs) = (try builder.build(specInput(definition)), try await snapshotMounts(definition))
     }
     let log = try LogSettings(definition.hostConfig)
     return try await tasks.create(
@@ -107,7 +106,7 @@ extension Engine {
   func exited(_ container: Container, pid: Int?, _ exit: ContainerState.Exited) async {
     guard let state = await container.noteExit(pid: pid, exit), let ended = state.last else { return }
     execs.containerEnded(container.id)
-    if ended.oomKilled { publish("oom", container) }
+    if ended.oomKilled, !container.noteOOM() { publish("oom", container) }
     let seconds = ended.startedAt.map { max(0, ended.finishedAt.seconds - $0.seconds) } ?? 0
     publish("die", container, ["exitCode": String(ended.code), "execDuration": String(seconds)])
     if case .removing = state {
@@ -152,7 +151,8 @@ extension Engine {
   /// Deletes a task, trying again while the task service is away.
   func deleteTask(_ id: String) async {
     await retrying("delete the task", id) { [tasks] in
-      try await allowing(.notFound) { try await tasks.delete(.init(id: id, force: true)) }  // conflict: another delete runs
+      // A conflict says that another delete runs: it is waited for by asking again.
+      try await allowing(.notFound) { try await tasks.delete(.init(id: id, force: true)) }
     }
   }
 

@@ -180,7 +180,7 @@ struct SpecBuilder {
     var options = [mount.recursive ? "rbind" : "bind"]
     if mount.readOnly { options.append(mount.recursive ? "rro" : "ro") } else { options.append("rw") }
     options.append(mount.propagation.isEmpty ? "rprivate" : mount.propagation)
-    if mount.kind == .volume { options.append("gantry.copyup") }
+    if mount.kind == .volume { options.append("tmpcopyup") }  // into the volume, when it is empty
     return .init(destination: mount.destination, type: "bind", source: mount.source, options: options)
   }
 
