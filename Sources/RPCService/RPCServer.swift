@@ -20,6 +20,8 @@ public struct RPCServerOptions: Sendable {
   public var lineLimit: Int
   /// Group of the socket file; nil leaves the service's own.
   public var gid: UInt32?
+  /// Gives memory back after a while without calls: for a process that is this service and nothing else.
+  public var trimsWhenIdle = false
 
   /// Usual limits: 60 s, 1,024 requests, 16 MiB.
   public init(
@@ -99,12 +101,14 @@ final class ServerCore: Sendable {
   let table: RPCTable
   let options: RPCServerOptions
   let logger: Logger
+  let idle: IdleTrim?
   let connections = Mutex<[ObjectIdentifier: ServerConnection]>([:])
 
   init(table: RPCTable, options: RPCServerOptions, logger: Logger) {
     self.table = table
     self.options = options
     self.logger = logger
+    idle = options.trimsWhenIdle ? IdleTrim(loop: RPCLoop.shared.next()) : nil
   }
 
   /// Checks who connects, on the loop of the new channel.
@@ -134,6 +138,7 @@ final class ServerCore: Sendable {
   func record<T>(
     _ method: String, _ traits: RPCTraits, _ peer: PeerCredentials?, since start: Deadline, _ outcome: Result<T, Fault>
   ) {
+    idle?.noteCall()
     let level: Logger.Level = traits.isMutating ? .info : .debug
     guard logger.logLevel <= level else { return }
     let microseconds = (Deadline.now.nanoseconds - start.nanoseconds) / 1000

@@ -54,11 +54,12 @@ public enum ServiceMain {
     let context = ServiceContext(options: options, folder: folder, gid: gid, logger: logger)
     let parts = try await start(context)
     let common = CommonHandlers(name: options.name)
+    var serving = RPCServerOptions(
+      peers: context.peers, deadlineMilliseconds: parts.deadlineMilliseconds, gid: gid)
+    serving.trimsWhenIdle = true
     let server = try await RPCServer(
       parts.table.joined(with: CommonDispatch.table(common)), path: options.state.appending(options.socket),
-      options: RPCServerOptions(
-        peers: context.peers, deadlineMilliseconds: parts.deadlineMilliseconds, gid: gid),
-      logger: logger)
+      options: serving, logger: logger)
     logger.info("ready", metadata: ["version": "\(GantryVersion.current)", "socket": "\(options.socket)"])
     SystemdNotice.send("READY=1")
 

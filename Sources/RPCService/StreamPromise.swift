@@ -37,7 +37,7 @@ public final class StreamPromise: Sendable {
     let scheduled = RPCLoop.shared.next().scheduleTask(deadline: .uptimeNanoseconds(deadline.nanoseconds)) {
       [weak self] in
       self?.forget()
-      self?.fail(Fault(.deadlineExceeded, "nobody connected to the stream within 30 s"))
+      self?.fail(Fault(.deadlineExceeded, "nobody connected to the stream in time"))
     }
     timer.withLock { $0 = scheduled }
   }

@@ -24,12 +24,17 @@ public final class StreamServer: Sendable {
   private let path: FilePath
   private let listener: Int32
   private let peers: PeerRule
+  private let tokenMilliseconds: Int
   private let state = Mutex(State())
 
-  /// Listens on `path` (0660).
-  public init(path: FilePath, peers: PeerRule = PeerRule(), gid: UInt32? = nil) throws(Fault) {
+  /// Listens on `path` (0660); tokens expire after `tokenMilliseconds`.
+  public init(
+    path: FilePath, peers: PeerRule = PeerRule(), gid: UInt32? = nil,
+    tokenMilliseconds: Int = StreamServer.tokenMilliseconds
+  ) throws(Fault) {
     self.path = path
     self.peers = peers
+    self.tokenMilliseconds = tokenMilliseconds
     do throws(Errno) {
       listener = try UnixSocket.listen(path: path, mode: 0o660, gid: gid, nonBlocking: false).take()
     } catch {
@@ -46,7 +51,7 @@ public final class StreamServer: Sendable {
       return String(repeating: "0", count: 16 - text.count) + text
     }.joined()
     let promise = StreamPromise(
-      address: StreamAddress(socket: path.string, token: token), deadline: .after(milliseconds: Self.tokenMilliseconds)
+      address: StreamAddress(socket: path.string, token: token), deadline: .after(milliseconds: tokenMilliseconds)
     ) { [weak self] in self?.forget(token) }
     try state.withLock { state throws(Fault) in
       if state.isClosed { throw Fault(.unavailable, "the service is stopping: try again") }

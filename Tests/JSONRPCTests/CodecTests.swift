@@ -8,7 +8,8 @@ import Testing
   private func parse(_ text: String) throws -> Message { try MessageCodec.parse(Data(text.utf8)) }
 
   @Test func requestsAreTakenApart() throws {
-    let line = #"{"jsonrpc":"2.0","id":7,"method":"image.resolve","params":{"reference":"a\"}b","_meta":{"deadlineMs":50,"progressToken":"t","traceparent":"00-1"}}}"#
+    let line =
+      #"{"jsonrpc":"2.0","id":7,"method":"image.resolve","params":{"reference":"a\"}b","_meta":{"deadlineMs":50,"progressToken":"t","traceparent":"00-1"}}}"#
     guard case .request(let id, let method, let params, let meta) = try parse(line) else {
       Issue.record("no request")
       return
@@ -21,7 +22,8 @@ import Testing
   }
 
   @Test func membersMayComeInAnyOrderWithSpace() throws {
-    let line = " { \"params\" : { } ,\t\"method\" : \"m\", \"extra\":[1,{\"id\":9}], \"id\" : \"x\\u0041\" , \"jsonrpc\" : \"2.0\" } "
+    let line =
+      " { \"params\" : { } ,\t\"method\" : \"m\", \"extra\":[1,{\"id\":9}], \"id\" : \"x\\u0041\" , \"jsonrpc\" : \"2.0\" } "
     guard case .request(let id, let method, _, let meta) = try parse(line) else {
       Issue.record("no request")
       return
@@ -49,8 +51,9 @@ import Testing
 
   @Test func faultsKeepCodeMessageAndCause() throws {
     let fault = Fault(.commandNotFound, "exec: \"foo\": not found", cause: ["a", "b\n"])
-    guard case .failure(.string("i"), let read) = try MessageCodec.parse(
-      try MessageCodec.failure(id: .string("i"), fault))
+    guard
+      case .failure(.string("i"), let read) = try MessageCodec.parse(
+        try MessageCodec.failure(id: .string("i"), fault))
     else {
       Issue.record("no failure")
       return
@@ -111,9 +114,10 @@ import Testing
     do { _ = try parse(line) } catch { #expect((error as? Fault)?.code == .parseError) }
   }
 
-  @Test(arguments: [
-    [0xFF], [0xC0, 0x80], [0xED, 0xA0, 0x80], [0xF5, 0x80, 0x80, 0x80], [0xE2, 0x82], [0x80],
-  ] as [[UInt8]])
+  @Test(
+    arguments: [
+      [0xFF], [0xC0, 0x80], [0xED, 0xA0, 0x80], [0xF5, 0x80, 0x80, 0x80], [0xE2, 0x82], [0x80],
+    ] as [[UInt8]])
   func invalidUTF8IsAParseError(_ bytes: [UInt8]) {
     let line = Data(#"{"jsonrpc":"2.0","method":"m","params":{"a":""#.utf8) + bytes + Data("\"}}".utf8)
     do throws(Fault) {
@@ -156,7 +160,8 @@ import Testing
   }
 
   @Test func linesAreBounded() {
-    let line = Data(#"{"jsonrpc":"2.0","method":"m","params":{"a":""#.utf8) + Data(repeating: 97, count: 16 << 20)
+    let line =
+      Data(#"{"jsonrpc":"2.0","method":"m","params":{"a":""#.utf8) + Data(repeating: 97, count: 16 << 20)
       + Data("\"}}".utf8)
     do throws(Fault) {
       _ = try MessageCodec.parse(line)
