@@ -7,10 +7,12 @@ enum ContractEmitter {
     writer.nested { writer in
       for document in documents {
         for method in document.methods {
-          writer.line("ContractEntry(\(document.service)API.Method.\(Names.escaped(method.function))),")
+          let member = Names.escaped(method.function)
+          writer.line("ContractEntry(\"\(document.file)\", \(document.service)API.Method.\(member)),")
         }
         for notification in document.notifications {
-          writer.line("ContractEntry(\(document.service)API.Notification.\(Names.escaped(notification.member))),")
+          let member = Names.escaped(notification.member)
+          writer.line("ContractEntry(\"\(document.file)\", \(document.service)API.Notification.\(member)),")
         }
       }
     }

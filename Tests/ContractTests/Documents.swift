@@ -1,5 +1,6 @@
 import FoundationEssentials
 import JSONRPC
+import Synchronization
 
 /// The documents of the repository, as they lie on disk.
 enum Documents {
@@ -10,8 +11,13 @@ enum Documents {
   /// Every OpenRPC document, relative to `folder`.
   static let names = ["gateway", "image", "shim", "snapshot", "task", "types/service"].map { $0 + ".openrpc.json" }
 
+  private static let cache = Mutex<[String: JSONValue]>([:])
+
   static func read(_ name: String) throws -> JSONValue {
-    try JSONValue(parsing: try Data(contentsOf: folder.appending(path: name)))
+    if let known = cache.withLock({ $0[name] }) { return known }
+    let document = try JSONValue(parsing: try Data(contentsOf: folder.appending(path: name)))
+    cache.withLock { $0[name] = document }
+    return document
   }
 
   /// The value that a `$ref` in `document` leads to, and the document that holds it.

@@ -5,26 +5,23 @@ import Testing
 /// Every example of every document, read into the generated types and written again.
 @Suite struct ExampleTests {
   /// Params, result and name of each example of a method or notification.
-  private static func examples(_ name: String) throws -> [(params: JSONValue, result: JSONValue?)] {
-    for file in Documents.names {
-      let document = try Documents.read(file)
-      for method in document["methods"]?.arrayValue ?? [] where method["name"]?.stringValue == name {
-        return (method["examples"]?.arrayValue ?? []).map { example in
-          var params: [String: JSONValue] = [:]
-          for param in example["params"]?.arrayValue ?? [] { params[param["name"]?.stringValue ?? ""] = param["value"] }
-          return (.object(params), example["result"]?["value"])
-        }
-      }
-      for note in document["x-notifications"]?.arrayValue ?? [] where note["name"]?.stringValue == name {
-        return (note["examples"]?.arrayValue ?? []).map { ($0, nil) }
+  private static func examples(_ entry: ContractEntry) throws -> [(params: JSONValue, result: JSONValue?)] {
+    let document = try Documents.read(entry.document)
+    let name = JSONValue.string(entry.name)
+    if let method = document["methods"]?.arrayValue?.first(where: { $0["name"] == name }) {
+      return (method["examples"]?.arrayValue ?? []).map { example in
+        var params: [String: JSONValue] = [:]
+        for param in example["params"]?.arrayValue ?? [] { params[param["name"]?.stringValue ?? ""] = param["value"] }
+        return (.object(params), example["result"]?["value"])
       }
     }
-    return []
+    let note = document["x-notifications"]?.arrayValue?.first { $0["name"] == name }
+    return (note?["examples"]?.arrayValue ?? []).map { ($0, nil) }
   }
 
   @Test("survives reading and writing", arguments: contractEntries)
   func roundTrip(_ entry: ContractEntry) throws {
-    let examples = try Self.examples(entry.name)
+    let examples = try Self.examples(entry)
     #expect(!examples.isEmpty, "\(entry.name) has no example")
     for example in examples {
       let params = try JSONValue(parsing: try entry.params(try RPCCoding.encode(example.params)))
