@@ -34,7 +34,9 @@ struct CapabilityPlan: Equatable {
         .invalidArgument,
         "the capabilities \(ambient.subtracting(permitted).names.joined(separator: ", ")) are ambient, not permitted")
     }
-    let missing = bounding.union(permitted).subtracting(Capabilities.bounding)
+    // What this process is permitted is in its bounding set: one call tells, where the whole set needs one each.
+    var missing = bounding.union(permitted).subtracting(Capabilities.permitted)
+    if !missing.isEmpty { missing.subtract(Capabilities.bounding) }
     guard missing.isEmpty else {
       throw Fault(
         .unsupported,
