@@ -54,12 +54,15 @@ final class Shim {
   var process: ContainerProcess
   var io: ProcessStdio
   var execs: [String: Exec] = [:]
-  var endedExecs: [String] = []
+  /// Ended execs, the oldest first, and those of them whose output is still being handed out.
+  private var endedExecs: [String] = []
+  private var drainingExecs: [String] = []
   private(set) var startedAt: String?
   private let signals: SignalFD
   private var oom: OOMHolder?
   private var knownKills: UInt64 = 0
   private var cgroupGone = false
+  private var outcomeWritten = false
   private var idleTimer: Int?
   /// Asked to end without waiting for attached clients.
   var ending = false
@@ -115,17 +118,24 @@ final class Shim {
       stopped(code: error.code == .commandNotFound ? 127 : 126, signal: nil, error: error.description)
       throw error
     }
-    try began()
+    phase = .running
+    startedAt = LogTime.now().text
+    writeProgress()
   }
 
-  /// Everything after the container was made: state.json, output, watches. Returns the stream of the promised client.
-  func settle() throws(Fault) -> String? {
+  /// What taskd is told first. Nothing that it need not wait for comes before this.
+  func ready() -> ShimReady {
     if options.start {
-      try began()
-    } else {
-      try folder.write(.progress, TaskProgress(shimPid: getpid(), pid: process.pid))
+      phase = .running
+      startedAt = LogTime.now().text
     }
     let token = options.attach.map { promise($0, io: io, primary: true) }
+    return ShimReady(pid: process.pid, startedAt: startedAt, token: token)
+  }
+
+  /// Everything else after the container was made: state.json, output, watches.
+  func settle() {
+    writeProgress()
     if options.hold || options.attach != nil {
       loop.after(milliseconds: 10_000) { [unowned self] in
         if !streams.expectsClients || options.attach == nil { io.releaseHold() }
@@ -136,7 +146,6 @@ final class Shim {
     watchOOM()
     loop.onRoundEnd = { [unowned self] in endRound() }
     io.begin()
-    return token
   }
 
   /// A token for one client of `io`.
@@ -148,10 +157,13 @@ final class Shim {
     }
   }
 
-  private func began() throws(Fault) {
-    phase = .running
-    startedAt = LogTime.now().text
-    try folder.write(.progress, TaskProgress(shimPid: getpid(), pid: process.pid, startedAt: startedAt))
+  /// A full /run does not end a container: without state.json only a killed shim's container is harder to explain.
+  private func writeProgress() {
+    do throws(Fault) {
+      try folder.write(.progress, TaskProgress(shimPid: getpid(), pid: process.pid, startedAt: startedAt))
+    } catch {
+      Diagnostics.say("container \(options.id): \(error)")
+    }
   }
 
   // MARK: The end of processes
@@ -201,6 +213,7 @@ final class Shim {
       pid: process.pid, startedAt: startedAt, exit: exit, execs: execs.compactMapValues(\.exit))
     do throws(Fault) {
       try folder.write(.outcome, outcome)
+      outcomeWritten = true
     } catch {
       Diagnostics.say("container \(options.id): \(error)")
       loop.after(milliseconds: 200) { [unowned self] in recordOutcome(exit) }
@@ -215,6 +228,7 @@ final class Shim {
     execs[id]?.exit = taskExit
     peers.tell(.execExit, id: options.id, exec: id, pid: exec.pid, exit: taskExit)
     exec.io?.exitWasRecorded()
+    drainingExecs.append(id)
     endedExecs.append(id)
     if endedExecs.count > Self.mostEndedExecs, let index = endedExecs.firstIndex(where: { execs[$0]?.io == nil }) {
       execs[endedExecs.remove(at: index)] = nil
@@ -265,7 +279,13 @@ final class Shim {
         releaseIdleMemory()
       }
     }
-    for id in endedExecs { if let io = execs[id]?.io, io.isFinished, !io.hasClients { execs[id]?.io = nil } }
+    drainingExecs.removeAll { id in
+      guard let io = execs[id]?.io, !io.isFinished || io.hasClients else {
+        execs[id]?.io = nil
+        return true
+      }
+      return false
+    }
     if canEnd { loop.stop() }
   }
 
@@ -274,10 +294,11 @@ final class Shim {
     scratch.releaseIdleMemory()
     log?.releaseIdleMemory()
     _ = cl_malloc_trim()
+    cl_stack_trim()
   }
 
   private var canEnd: Bool {
-    guard isStopped, cgroupGone, peers.areDrained else { return false }
+    guard isStopped, outcomeWritten || ending, cgroupGone, peers.areDrained else { return false }
     if ending { return true }
     return io.isFinished && !io.hasClients && !streams.expectsClients
       && execs.values.allSatisfy { $0.exit != nil && $0.io == nil }

@@ -22,8 +22,8 @@ public enum ShimMain {
     let folder = TaskFolder(path)
     do throws(Fault) {
       let shim = try Shim(folder: folder, control: control)
-      let token = try shim.settle()
-      report(ShimReady(pid: shim.process.pid, startedAt: shim.startedAt, token: token), control)
+      report(shim.ready(), control)
+      shim.settle()
       shim.releaseIdleMemory()
       shim.loop.run()
       shim.close()

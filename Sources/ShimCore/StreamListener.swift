@@ -16,7 +16,7 @@ final class StreamListener {
   private let listener: Int32
   private unowned let loop: EventLoop
   private var tokens: [String: (Int32) -> Void] = [:]
-  private var waiting: [Int32: [UInt8]] = [:]
+  private var waiting: Set<Int32> = []
 
   /// Listens at `path`, for root alone.
   init(path: FilePath, loop: EventLoop) throws(Fault) {
@@ -48,7 +48,7 @@ final class StreamListener {
   func close() {
     loop.forget(listener)
     Glibc.close(listener)
-    for fd in waiting.keys { refuse(fd) }
+    for fd in waiting { refuse(fd) }
   }
 
   private func accept() {
@@ -58,39 +58,36 @@ final class StreamListener {
         Glibc.close(fd)
         continue
       }
-      waiting[fd] = []
+      waiting.insert(fd)
       let timer = loop.after(milliseconds: Self.helloMilliseconds) { [unowned self] in refuse(fd) }
       loop.watch(fd, .read) { [unowned self] _ in hello(fd, timer) }
     }
   }
 
-  /// Reads the token byte by byte: what follows it is the process's input.
+  /// Looks for the token's line, and takes no more than that: what follows it is the process's input.
   private func hello(_ fd: Int32, _ timer: Int) {
-    while var line = waiting[fd] {
-      var byte: UInt8 = 0
-      let count = read(fd, &byte, 1)
-      if count < 0 && (errno == EAGAIN || errno == EINTR) { return }
-      guard count == 1, line.count < Self.longestHello else {
-        loop.cancel(timer)
-        return refuse(fd)
+    let line: [UInt8]? = withUnsafeTemporaryAllocation(byteCount: Self.longestHello, alignment: 1) { buffer in
+      let count = recv(fd, buffer.baseAddress, buffer.count, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT))
+      if count < 0 && (errno == EAGAIN || errno == EINTR) { return nil }
+      guard count > 0, let newline = buffer[..<count].firstIndex(of: 10) else {
+        // Part of a line may still be completed; anything else ends it.
+        return count > 0 && count < Self.longestHello ? nil : []
       }
-      if byte == 10 {
-        loop.cancel(timer)
-        waiting[fd] = nil
-        loop.forget(fd)
-        guard let attach = tokens.removeValue(forKey: String(decoding: line, as: UTF8.self)) else {
-          Glibc.close(fd)
-          return
-        }
-        return attach(fd)
-      }
-      line.append(byte)
-      waiting[fd] = line
+      _ = recv(fd, buffer.baseAddress, newline + 1, Int32(MSG_DONTWAIT))
+      return Array(buffer[..<newline])
     }
+    guard let line else { return }
+    loop.cancel(timer)
+    guard !line.isEmpty, let attach = tokens.removeValue(forKey: String(decoding: line, as: UTF8.self)) else {
+      return refuse(fd)
+    }
+    waiting.remove(fd)
+    loop.forget(fd)
+    attach(fd)
   }
 
   private func refuse(_ fd: Int32) {
-    guard waiting.removeValue(forKey: fd) != nil else { return }
+    guard waiting.remove(fd) != nil else { return }
     loop.forget(fd)
     Glibc.close(fd)
   }

@@ -10,7 +10,7 @@ extension TaskManager: TaskService {
   public func create(
     _ params: TaskAPI.CreateParams, _ context: CallContext
   ) async throws(Fault) -> TaskAPI.CreateResult {
-    try await make(params)
+    try await Self.uncancelled { () async throws(Fault) in try await self.make(params) }
   }
 
   /// Runs the program of a created container.
@@ -89,7 +89,23 @@ extension TaskManager: TaskService {
   public func delete(
     _ params: TaskAPI.DeleteParams, _ context: CallContext
   ) async throws(Fault) -> TaskAPI.DeleteResult {
-    TaskAPI.DeleteResult(exit: try await remove(task(params.id), force: params.force ?? false))
+    let task = try task(params.id)
+    let force = params.force ?? false
+    let exit = try await Self.uncancelled { () async throws(Fault) in try await self.remove(task, force: force) }
+    return TaskAPI.DeleteResult(exit: exit)
+  }
+
+  /// Runs `body` to its end also when the caller goes away: what was begun is finished or undone, never left half.
+  private static func uncancelled<Result: Sendable>(
+    _ body: @escaping @Sendable () async throws(Fault) -> Result
+  ) async throws(Fault) -> Result {
+    try await Task { () async -> Swift.Result<Result, Fault> in
+      do throws(Fault) {
+        return .success(try await body())
+      } catch {
+        return .failure(error)
+      }
+    }.value.get()
   }
 
   /// Runs one more process in a running container.

@@ -22,6 +22,9 @@ public import SystemPackage
 /// delete   kill → shim ends → cgroup and folder are removed
 /// ```
 public final class TaskManager: Sendable {
+  /// A container that takes longer to make is given up.
+  private static let mostSecondsToStart = 60
+
   let tasksFolder: FilePath
   let log: Logger
   let launcher: ShimLauncher
@@ -197,6 +200,13 @@ public final class TaskManager: Sendable {
     }
     task.connected(handle, pid: pid)
     watch(process.takePidFD(), task)
+    let timer = Task {
+      guard (try? await Task.sleep(for: .seconds(Self.mostSecondsToStart))) != nil else { return }
+      ready.fulfil(
+        .failure(
+          Fault(.deadlineExceeded, "container \(task.id) did not start within \(Self.mostSecondsToStart) s: a mount waits")))
+    }
+    defer { timer.cancel() }
     return try await ready.value.get()
   }
 

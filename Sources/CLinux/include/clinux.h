@@ -281,3 +281,5 @@ ssize_t cl_copy_file_range(int from, int to, size_t size);
 
 /// malloc_trim(3): <malloc.h> is not in Swift's Glibc module. Gives free pages of the heap back to the kernel.
 int cl_malloc_trim(void);
+/// Gives the pages of this thread's stack that deeper calls have used, and no call uses now, back to the kernel.
+void cl_stack_trim(void);
