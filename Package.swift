@@ -131,7 +131,7 @@ let allTests: [Target] = [
   tests("CLITests", ["CLI", "JSONRPC", "Protocol", "Linux", "Faults", system]),
   tests("ContentStoreTests", ["ContentStore", "OCI", "Faults", system]),
   tests("ImagesTests", ["Images", "ContentStore", "JSONRPC", "OCI", "Faults", log, system]),
-  tests("EngineTests", ["Engine", "JSONRPC", "Protocol", "OCI", "Faults", log]),
+  tests("EngineTests", ["Engine", "JSONRPC", "Linux", "Protocol", "OCI", "Faults", log, system]),
   tests("SeccompTests", ["Seccomp", "CSeccomp", "CLinux", "OCI", "Faults"]),
   .testTarget(
     name: "SecurityTests", dependencies: [testSupport, system], exclude: ["Fixtures"], swiftSettings: swiftSettings),

@@ -425,6 +425,9 @@ import Testing
     #expect(gone.untagged == ["busybox:latest"])
     // The stopped container's layers stay.
     #expect(test.snapshots.pruned.withLock { $0.first } == [FakeImages.digest("busyboxlayer")])
+    _ = try await test.engine.containerRemove(.init(container: id))
+    await test.engine.background.drain()
+    #expect(test.snapshots.pruned.withLock { $0.last } == [])
   }
 
   @Test(arguments: [

@@ -12,22 +12,12 @@ struct RunImage: Sendable {
   var parent: String? { layers.last?.chainID }
 }
 
-/// Images that were run lately, by the name they were asked for: the name's meaning is asked for anew each time (it may
-/// have moved), its layers are known to be unpacked.
+/// What is remembered of images between calls.
 final class ImageCache: Sendable {
-  private static let kept = 256
-  private let unpacked = Mutex<Set<String>>([])
+  /// Images that were removed while containers still had their layers.
+  private let gone = Mutex<Set<String>>([])
 
-  /// Whether the layer was seen unpacked since the snapshot service started.
-  func isUnpacked(_ chainID: String) -> Bool { unpacked.withLock { $0.contains(chainID) } }
-
-  func noteUnpacked(_ chainID: String) {
-    unpacked.withLock { set in
-      if set.count >= ImageCache.kept { set.removeAll() }
-      set.insert(chainID)
-    }
-  }
-
-  /// Forgets everything: layers were removed, or the service is another one.
-  func clear() { unpacked.withLock { $0.removeAll() } }
+  func noteGone(_ id: String) { gone.withLock { _ = $0.insert(id) } }
+  func isGone(_ id: String) -> Bool { gone.withLock { $0.contains(id) } }
+  func forgetGone(_ id: String) { gone.withLock { _ = $0.remove(id) } }
 }

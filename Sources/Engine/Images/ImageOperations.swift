@@ -102,8 +102,20 @@ extension Engine {
     }
     for name in result.untagged { publishImage("untag", id: id, name: name) }
     for gone in result.deleted where gone == id { publishImage("delete", id: id, name: id) }
-    if prune, !result.deleted.isEmpty { await pruneLayers() }
+    if prune, !result.deleted.isEmpty {
+      if !users.isEmpty, result.deleted.contains(id) { imageCache.noteGone(id) }
+      await pruneLayers()
+    }
     return (result.untagged, result.deleted)
+  }
+
+  /// A container was removed: when its image had gone before it, its layers go now.
+  func released(_ definition: ContainerDefinition) {
+    guard imageCache.isGone(definition.imageID),
+      !directory.all.contains(where: { $0.definition.imageID == definition.imageID })
+    else { return }
+    imageCache.forgetGone(definition.imageID)
+    background.run { [self] in await pruneLayers() }
   }
 
   /// Removes layers that no image has. When the images cannot all be asked, nothing is removed.

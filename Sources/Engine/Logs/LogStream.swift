@@ -35,6 +35,9 @@ final class LogFollowers: Sendable {
     }
   }
 
+  /// How many follow now.
+  var count: Int { state.withLock { $0.wakes.count } }
+
   func remove(_ key: Int) { state.withLock { _ = $0.wakes.removeValue(forKey: key) } }
 
   /// Wakes everyone.

@@ -188,6 +188,7 @@ extension Engine {
     await container.announceRemoval()
     publish("destroy", container)
     execs.containerRemoved(container.id)
+    released(definition)
   }
 }
 

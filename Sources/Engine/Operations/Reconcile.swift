@@ -42,11 +42,6 @@ extension Engine {
     }
   }
 
-  /// After the snapshot service came back.
-  public func snapshotsReturned() async {
-    imageCache.clear()
-  }
-
   private func taskStates() async throws -> [String: TaskState] {
     let list = try await tasks.list(.init()).tasks
     return Dictionary(list.map { ($0.id, $0) }) { first, _ in first }

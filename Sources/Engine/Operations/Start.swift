@@ -145,6 +145,7 @@ extension Engine {
       await deleteTask(definition.id)
       await removeSnapshots([definition.id])
       await removeHostFiles(definition, volumes: true)
+      released(definition)
     }
   }
 
