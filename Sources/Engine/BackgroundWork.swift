@@ -4,6 +4,7 @@ import Synchronization
 final class BackgroundWork: Sendable {
   private struct State {
     var count = 0
+    var isClosing = false
     var drained: [CheckedContinuation<Void, Never>] = []
   }
   private let state = Mutex(State())
@@ -26,6 +27,15 @@ final class BackgroundWork: Sendable {
       return state.drained
     }
     for continuation in waiting { continuation.resume() }
+  }
+
+  /// Whether what waits for another service should give up: the next start finds what is left.
+  var isClosing: Bool { state.withLock { $0.isClosing } }
+
+  /// Lets what waits give up, and returns when nothing runs.
+  func close() async {
+    state.withLock { $0.isClosing = true }
+    await drain()
   }
 
   /// Returns when nothing runs.

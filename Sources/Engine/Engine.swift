@@ -79,7 +79,7 @@ public final class Engine: Sendable {
   /// Lets work under way finish (cleanups), and stops to give out streams. Containers go on.
   public func shutdown() async {
     streams.stop()
-    await background.drain()
+    await background.close()
   }
 
   var builder: SpecBuilder { SpecBuilder(machine: machine) }

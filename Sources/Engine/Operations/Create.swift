@@ -54,7 +54,11 @@ extension Engine {
       try directory.reserve(name: given, for: id)
       name = given
     }
-    return Draft(definition: definition, name: name, image: image, spec: spec, warnings: [])
+    var warnings: [String] = []
+    if let test = image.execution?.healthcheck?.test, !test.isEmpty, test != ["NONE"], config.healthcheck == nil {
+      warnings.append("The image's health check is not run: health checks are not built yet")
+    }
+    return Draft(definition: definition, name: name, image: image, spec: spec, warnings: warnings)
   }
 
   func specInput(_ definition: ContainerDefinition) -> SpecBuilder.Input {

@@ -206,6 +206,7 @@ extension Engine {
           log.error("cannot \(what)", metadata: ["id": "\(id)", "error": "\(fault)"])
           return
         }
+        if background.isClosing { return }
         try? await Task.sleep(for: .milliseconds(min(1000, 50 << min(attempt, 5))))
       }
     }
