@@ -26,7 +26,6 @@ let nio: [Target.Dependency] = [
   .product(name: "NIOPosix", package: "swift-nio"),
 ]
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
-let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 
 func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
   .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
@@ -66,7 +65,7 @@ let layer1: [Target] = [
 ]
 
 let layer2: [Target] = [
-  library("RPCService", ["JSONRPC", "Protocol", "Linux", "Faults", log, lifecycle, system] + nio),
+  library("RPCService", ["JSONRPC", "Protocol", "Linux", "Faults", log, system] + nio),
   library("ContentStore", ["Linux", "OCI", "Faults", crypto, system]),
   library("Images", ["ContentStore", "Archive", "Linux", "OCI", "JSONRPC", "Protocol", "Faults", crypto, grdb, log, system]),
   library("Snapshots", ["Archive", "Linux", "OCI", "Protocol", "Faults", grdb, log, system]),
@@ -150,7 +149,6 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
-    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
   ],
   targets: layer0 + layer1 + layer2 + services + layer3 + fixtures + allTests

@@ -49,23 +49,29 @@ final class IdleTrim: Sendable {
     if let rest { schedule(after: rest + 1) } else { Self.trim() }
   }
 
-  /// Drops what can be had again.
+  /// Drops what can be had again; the text last, because everything here needs some.
   static func trim() {
-    defer { HeapMemory.giveBack() }
-    guard let text = try? Files.readText("/proc/self/smaps", limit: 4 << 20) else { return }
+    let ranges = droppable()
+    HeapMemory.giveBack()
+    for range in ranges {
+      madvise(UnsafeMutableRawPointer(bitPattern: range.start), Int(range.end - range.start), MADV_DONTNEED)
+    }
+  }
+
+  /// Mappings of program text without a page that was written to: such a page (a relocation) exists nowhere else.
+  private static func droppable() -> [(start: UInt, end: UInt)] {
+    guard let text = try? Files.readText("/proc/self/smaps", limit: 4 << 20) else { return [] }
+    var ranges: [(start: UInt, end: UInt)] = []
     var candidate: (start: UInt, end: UInt)?
     for line in text.split(separator: "\n") {
       if line.hasPrefix("Anonymous:") {
-        // Pages that were written to (relocations) exist nowhere else: such a mapping is left alone.
-        if let candidate, line.split(separator: " ").dropFirst().first == "0" {
-          let start = UnsafeMutableRawPointer(bitPattern: candidate.start)
-          madvise(start, Int(candidate.end - candidate.start), MADV_DONTNEED)
-        }
+        if let candidate, line.split(separator: " ").dropFirst().first == "0" { ranges.append(candidate) }
         candidate = nil
       } else if line.contains("-"), let range = executableFile(line) {
         candidate = range
       }
     }
+    return ranges
   }
 
   /// The range of a mapping of program text: readable, executable, not writable, from a file.

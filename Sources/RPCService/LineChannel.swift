@@ -23,6 +23,8 @@ final class LineChannel: ChannelInboundHandler, Sendable {
     var broken: @Sendable (Fault) -> Void
     /// The connection has ended.
     var ended: @Sendable () -> Void
+    /// So much is being worked on that nothing more is to be read before `resume`.
+    var isBusy: @Sendable () -> Bool = { false }
   }
 
   /// Bytes that may wait for a slow reader before the next line drops it.
@@ -126,6 +128,9 @@ final class LineChannel: ChannelInboundHandler, Sendable {
     }
   }
 
+  /// The owner is not busy any more.
+  func resume() { channel.eventLoop.execute { self.resumeReading() } }
+
   private func resumeReading() {
     guard input.value.isPaused else { return }
     input.value.isPaused = false
@@ -155,7 +160,7 @@ final class LineChannel: ChannelInboundHandler, Sendable {
   /// Hands out whole lines until none is left or output is too far behind.
   private func drain() {
     while var buffer = input.value.buffer {
-      if waiting > Self.readPause {
+      if waiting > Self.readPause || events.isBusy() {
         input.value.isPaused = true
         return
       }

@@ -11,17 +11,32 @@ final class ServerConnection: RPCConnection, Sendable {
   /// One request that has not been answered.
   private struct Request {
     let cancellation: Cancellation
+    /// Bytes of its params.
+    let size: Int
     var task: Task<Void, Never>?
     var timer: Scheduled<Void>?
   }
 
   private struct State {
     var requests: [RPCID: Request] = [:]
+    /// Bytes of the params of `requests`.
+    var size = 0
     var lines: LineChannel?
     var inputEnded = false
     var isClosed = false
     var closeActions: [@Sendable () -> Void] = []
+
+    /// Takes a request out; `resumes` says that reading was held for its size, `closes` that it was the last one.
+    mutating func remove(_ id: RPCID) -> (request: Request, resumes: Bool, closes: Bool)? {
+      guard let request = requests.removeValue(forKey: id) else { return nil }
+      let wasBusy = size > ServerConnection.sizeLimit
+      size -= request.size
+      return (request, wasBusy && size <= ServerConnection.sizeLimit, inputEnded && requests.isEmpty)
+    }
   }
+
+  /// Bytes of params that may be worked on at once; nothing more is read before they are fewer.
+  private static let sizeLimit = 32 << 20
 
   let peer: PeerCredentials?
   private let server: ServerCore
@@ -40,7 +55,7 @@ final class ServerConnection: RPCConnection, Sendable {
       channel, lineLimit: server.options.lineLimit,
       events: .init(
         line: { [self] in take($0) }, inputEnded: { [self] in inputEnded() }, broken: { [self] in broken($0) },
-        ended: { [self] in ended() }))
+        ended: { [self] in ended() }, isBusy: { [self] in state.withLock { $0.size > Self.sizeLimit } }))
     state.withLock { $0.lines = lines }
     return lines
   }
@@ -108,7 +123,8 @@ final class ServerConnection: RPCConnection, Sendable {
           .limitExceeded,
           "more than \(server.options.requestLimit) requests of one connection wait for their answers")
       }
-      state.requests[id] = Request(cancellation: cancellation)
+      state.requests[id] = Request(cancellation: cancellation, size: params.count)
+      state.size += params.count
       return nil
     }
     if let refusal { return answer(id, .failure(refusal)) }
@@ -157,29 +173,26 @@ final class ServerConnection: RPCConnection, Sendable {
   // MARK: The end of requests
 
   private func finished(_ id: RPCID, _ cancellation: Cancellation, _ outcome: Result<Data, Fault>) {
-    let (request, closes) = state.withLock { state -> (Request?, Bool) in
-      guard let request = state.requests[id], request.cancellation === cancellation else { return (nil, false) }
-      state.requests[id] = nil
-      return (request, state.inputEnded && state.requests.isEmpty)
-    }
-    guard let request else { return }
-    request.timer?.cancel()
-    answer(id, outcome)
-    if closes { state.withLock { $0.lines }?.closeAfterOutput() }
+    let removed = state.withLock { $0.requests[id]?.cancellation === cancellation ? $0.remove(id) : nil }
+    guard let removed else { return }
+    settle(id, removed, outcome)
   }
 
   /// Answers a request before its handler has finished, and tells the handler.
   private func abandon(_ id: RPCID, _ fault: Fault) {
-    let (request, closes) = state.withLock { state -> (Request?, Bool) in
-      let request = state.requests.removeValue(forKey: id)
-      return (request, state.inputEnded && state.requests.isEmpty)
-    }
-    guard let request else { return }
-    request.cancellation.cancel()
-    request.task?.cancel()
-    request.timer?.cancel()
-    answer(id, .failure(fault))
-    if closes { state.withLock { $0.lines }?.closeAfterOutput() }
+    guard let removed = state.withLock({ $0.remove(id) }) else { return }
+    removed.request.cancellation.cancel()
+    removed.request.task?.cancel()
+    settle(id, removed, .failure(fault))
+  }
+
+  private func settle(
+    _ id: RPCID, _ removed: (request: Request, resumes: Bool, closes: Bool), _ outcome: Result<Data, Fault>
+  ) {
+    removed.request.timer?.cancel()
+    answer(id, outcome)
+    guard removed.resumes || removed.closes, let lines = state.withLock({ $0.lines }) else { return }
+    if removed.closes { lines.closeAfterOutput() } else { lines.resume() }
   }
 
   private func answer(_ id: RPCID?, _ outcome: Result<Data, Fault>) {
@@ -218,6 +231,7 @@ final class ServerConnection: RPCConnection, Sendable {
       let requests = state.requests
       let actions = state.closeActions
       state.requests = [:]
+      state.size = 0
       state.closeActions = []
       state.isClosed = true
       state.lines = nil

@@ -163,6 +163,24 @@ import Testing
     }
   }
 
+  @Test func bigRequestsAreReadAsTheyAreWorkedOff() async throws {
+    try await Fixture.with { fixture in
+      let peer = try RawPeer(fixture.path)
+      // 96 MiB that wait for the gate: 32 MiB and a request of them are taken.
+      let padding = String(repeating: "z", count: 4 << 20)
+      let writer = Task.detached {
+        for id in 1...24 { peer.request(id, "t.wait", #"{"text":"\#(padding)"}"#) }
+      }
+      #expect(await fixture.service.seen.reaches(8))
+      try await Task.sleep(nanoseconds: 100_000_000)
+      #expect(fixture.service.seen.value <= 10)
+      await fixture.service.gate.open()
+      for _ in 1...24 { _ = try await peer.read() }
+      #expect(fixture.service.seen.value == 24)
+      await writer.value
+    }
+  }
+
   /// Private memory of this process in bytes.
   static func privateMemory() -> Int {
     guard let text = try? String(contentsOfFile: "/proc/self/smaps_rollup", encoding: .utf8) else { return 0 }

@@ -21,16 +21,7 @@ import Testing
       except PermissionError: print('no permission')
       except OSError: print('closed')
       """
-    let pipe = try Descriptors.pipe()
-    let process = try SpawnRequest(
-      .path("/usr/bin/setpriv"), arguments: ["setpriv"] + user + ["python3", "-c", script, path.string],
-      environment: ["PATH=/usr/bin:/bin"], descriptors: [nil, pipe.write.rawValue, 2]
-    ).spawn()
-    _ = consume process
-    let reader = try pipe.read.duplicate()
-    _ = consume pipe
-    let text = try await RawPeer.text(of: reader.rawValue)
-    while waitpid(-1, nil, WNOHANG) > 0 {}
+    let text = try await PythonProcess.output(script, [path.string], prefix: ["setpriv"] + user)
     return text.split(separator: "\n").first.map(String.init) ?? ""
   }
 
