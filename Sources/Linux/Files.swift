@@ -126,6 +126,8 @@ public struct FileStatus: Sendable, Equatable {
   public var blocks: UInt64
   /// The mount it was reached through (kernel 5.8; 0 before).
   public var mountID: UInt64
+  /// Whether it is the root of a mount (kernel 5.8; false before).
+  public var isMountRoot: Bool
   /// When the content changed.
   public var modified: Time
   /// When the inode changed.
@@ -159,6 +161,7 @@ public struct FileStatus: Sendable, Equatable {
     size = s.size
     blocks = s.blocks
     mountID = s.mount_id
+    isMountRoot = s.attributes & 0x2000 != 0
     modified = Time(seconds: s.modified_seconds, nanoseconds: s.modified_nanoseconds)
     changed = Time(seconds: s.changed_seconds, nanoseconds: s.changed_nanoseconds)
   }

@@ -46,8 +46,8 @@ public struct ContainerRequest: Sendable {
   public var useInit: Bool
   /// Whether the program waits for `ContainerProcess.start()`. False is the fast path.
   public var waitForStart: Bool
-  /// For tests: mount the layers as kernels before 6.8 need it.
-  var forceLegacyOverlay = false
+  /// For tests of this package: mount the layers as kernels before 6.8 need it.
+  package var forceLegacyOverlay = false
 
   /// A request.
   public init(

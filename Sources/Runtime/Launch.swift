@@ -10,6 +10,12 @@ internal import SystemPackage
 enum Launch {
   static func container(_ request: ContainerRequest) throws(Fault) -> ContainerProcess {
     try requireOneThread()
+    // In a chroot the mount namespace's root would stay the machine's, and an exec would find itself there.
+    guard (try? FileStatus("/"))?.isMountRoot == true else {
+      throw Fault(
+        .unsupported, "Gantry runs in a chroot, from where a container's root cannot be changed: start it outside of it"
+      )
+    }
     let plan = try InitPlan(request)
     let ends = try step("make the handshake's sockets") { () throws(Errno) in
       try UnixSocket.pair(.sequentialPackets)

@@ -33,7 +33,10 @@ enum RootMount {
 
   private static func bind(_ mount: RootfsMount, mapping: IDMapping?, bag: DescriptorBag) throws(Fault) -> Int32 {
     var options = MountOptions(mount.options)
-    options.propagation = options.propagation ?? .private
+    if options.propagation == nil {
+      options.propagation = .private
+      options.propagatesRecursively = true
+    }
     return try step("open the root file system \(mount.source)") { () throws(Errno) in
       let tree = try Mounts.clone(mount.source, recursive: options.isRecursive)
       if let mapping { try Mounts.change(tree.rawValue, userNamespace: mapping.namespace) }

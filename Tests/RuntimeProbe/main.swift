@@ -29,6 +29,9 @@ struct Job: Codable {
   var signal: Int32?
   /// Descriptors 3 to this one are open and not close-on-exec when the container is made.
   var leakUpTo: Int32?
+  var legacyOverlay = false
+  /// A folder to chroot to first.
+  var jail: String?
 }
 
 struct Report: Codable {
@@ -84,10 +87,11 @@ func run(_ job: Job) -> Report {
   }
   do throws(Fault) {
     if let path = job.cgroup { cgroup = try Cgroup.create(path: path, resources: job.spec.linux?.resources) }
-    let request = ContainerRequest(
+    var request = ContainerRequest(
       spec: job.spec, rootfs: job.rootfs.map { RootfsMount(type: $0.type, source: $0.source, options: $0.options) },
       seccompFilter: job.filter, cgroup: cgroup, io: io(job.spec.process), useInit: job.useInit,
       waitForStart: job.hold)
+    request.forceLegacyOverlay = job.legacyOverlay
     let start = milliseconds()
     var process = try Container.create(request)
     report.milliseconds = milliseconds() - start
@@ -120,6 +124,18 @@ func run(_ job: Job) -> Report {
 }
 
 let job = try JSONDecoder().decode(Job.self, from: Data(try Files.read(CommandLine.arguments[1], limit: 1 << 24)))
+if let jail = job.jail {
+  // A root that is no mount point, with the host's kernel file systems in it.
+  try NamespaceKinds.unshare(.mount)
+  try Mounts.setPropagation(ofAll: .private)
+  for name in ["proc", "sys", "dev"] {
+    try Files.makeDirectory("\(jail)/\(name)")
+    let tree = try Mounts.clone("/" + name, recursive: true)
+    try Mounts.attach(tree.rawValue, at: nil, "\(jail)/\(name)")
+  }
+  chroot(jail)
+  chdir("/")
+}
 let report = run(job)
 try DurableFile.write(
   .init(CommandLine.arguments[2]), Array(try JSONEncoder().encode(report)), durable: false)

@@ -23,6 +23,8 @@ final class Box {
     var execs: [RuntimeSpec.Process] = []
     var signal: Int32?
     var leakUpTo: Int32?
+    var legacyOverlay = false
+    var jail: String?
   }
 
   /// What the probe reports, and what the container wrote.

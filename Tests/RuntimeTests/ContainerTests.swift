@@ -192,6 +192,57 @@ struct ContainerTests {
     #expect(result.output == "300\n", "\(result)")
   }
 
+  @Test func layersMountTheOldWayToo() throws {
+    var options: [String] = []
+    for index in 0..<100 {
+      let layer = box.folder.appending("o\(index)")
+      try Files.makeDirectory(layer.string, mode: 0o755)
+      try DurableFile.write(layer.appending("f\(index)"), [], durable: false)
+      options.append("lowerdir+=\(layer)")
+    }
+    let result = try box.sh("ls / | grep -c ^f; touch /new; echo $?") {
+      $0.legacyOverlay = true
+      $0.rootfs[0].options = options + $0.rootfs[0].options
+    }
+    #expect(result.lines == ["100", "0"], "\(result)")
+    let tooMany = try box.sh("true") {
+      $0.legacyOverlay = true
+      $0.rootfs[0].options = (0..<2000).map { "lowerdir+=\(box.folder)/o\($0)" } + $0.rootfs[0].options
+    }
+    #expect(tooMany.container.faultCode == "unsupported")
+  }
+
+  @Test func aChrootIsRefused() throws {
+    let jail = box.folder.appending("jail").string
+    try Files.makeDirectory(jail)
+    let result = try box.sh("true") { $0.jail = jail }
+    #expect(result.container.faultCode == "unsupported", "\(result)")
+    #expect(result.container.message?.contains("chroot") == true)
+  }
+
+  @Test func namespacesCanBeShared() throws {
+    let result = try box.sh(
+      "readlink /proc/self/ns/net; readlink /proc/self/ns/ipc; readlink /proc/self/ns/pid; hostname"
+    ) {
+      $0.spec.hostname = nil
+      $0.spec.linux?.namespaces = [
+        .init(type: "mount"), .init(type: "network", path: "/proc/self/ns/net"), .init(type: "ipc"),
+        .init(type: "pid", path: "/proc/self/ns/pid"), .init(type: "uts", path: "/proc/self/ns/uts"),
+      ]
+    }
+    #expect(result.lines.count == 4, "\(result)")
+    #expect(result.lines.first == (try Files.readLink("/proc/self/ns/net")))
+    #expect(result.lines[1] != (try Files.readLink("/proc/self/ns/ipc")))
+    #expect(result.lines[2] == (try Files.readLink("/proc/self/ns/pid")))
+  }
+
+  @Test func aBindRootRuns() throws {
+    let result = try box.sh("ls /bin/busybox; touch /x 2>/dev/null; echo $?") {
+      $0.rootfs = [.init(type: "bind", source: box.image.string, options: ["rbind", "ro"])]
+    }
+    #expect(result.lines == ["/bin/busybox", "1"], "\(result)")
+  }
+
   @Test(.enabled(if: KernelFeatures.version >= .init(6, 13), "needs Linux 6.13: idmapped layers by descriptor"))
   func aUserNamespaceMapsRoot() throws {
     let result = try box.sh("id -u; touch /new && stat -c %u /new /bin/busybox; cat /proc/self/uid_map; hostname") {
