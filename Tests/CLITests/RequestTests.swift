@@ -78,10 +78,12 @@ import Testing
     #expect(throws: CommandFailure.self) { try request("-d", "-a", "stdout", "image") }
   }
 
-  @Test(arguments: [
-    (FaultCode.commandNotFound, Int32(127)), (.commandNotExecutable, 126), (.notFound, 125), (.unavailable, 125),
+  static let codes: [(FaultCode, Int32)] = [
+    (.commandNotFound, 127), (.commandNotExecutable, 126), (.notFound, 125), (.unavailable, 125),
     (FaultCode(rawValue: "of-a-newer-engine"), 125),
-  ])
+  ]
+
+  @Test(arguments: codes)
   func exitCodesOfWhatDidNotStart(code: FaultCode, wanted: Int32) {
     #expect(ExitCode.ofStart(Fault(code, "")) == wanted)
   }

@@ -82,7 +82,7 @@ import Testing
       unlink(path)
       unlink(path + ".1")
     }
-    try Files.write(path, String(repeating: "old\n", count: 100))
+    try DurableFile.write(.init(path), Array(String(repeating: "old\n", count: 100).utf8), durable: false)
     LogFile.bound(.init(path), limit: 1000)
     #expect(try Files.readText(path).count == 400)
     LogFile.bound(.init(path), limit: 399)

@@ -25,14 +25,12 @@ struct Stop: Command {
 
   func run(in session: Session) throws -> Int32 {
     let gateway = try session.gateway()
-    let pending = try containers.map { name in
+    var pending = try containers.map { name in
       try gateway.send(
         GatewayAPI.Method.containerStop, .init(container: name, signal: signal, timeoutSeconds: timeout))
-    }
-    let calls = Dictionary(zip(containers, pending)) { first, _ in first }
+    }[...]
     return session.each(containers) { name in
-      guard let call = calls[name] else { return }
-      _ = try gateway.wait(call)
+      _ = try gateway.wait(pending.removeFirst())
       Output.write(name + "\n")
     }
   }

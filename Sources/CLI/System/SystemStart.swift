@@ -101,12 +101,16 @@ struct SystemStart: Command {
 
   private func waitUntilAnswering(_ places: EnginePlaces, supervisor: Int32?) throws {
     let deadline = Clock.milliseconds + timeout * 1000
+    var supervisor = supervisor
     var waiting = EngineService.all
     while true {
       waiting.removeAll { ServiceProbe.answers(places.socket($0), milliseconds: 1000) }
       if waiting.isEmpty { return }
       var fd = pollfd(fd: supervisor ?? -1, events: Int16(POLLIN), revents: 0)
       if poll(&fd, 1, 10) > 0 {
+        // Somebody else's start may have been a moment earlier: then its supervisor is the one to wait for.
+        supervisor = nil
+        if places.runningSupervisor() != nil { continue }
         throw CommandFailure("the supervisor ended at once:\n" + lastLines(places, "supervisor"))
       }
       if Clock.milliseconds > deadline {

@@ -66,7 +66,15 @@ struct Attachment {
         if number == SIGWINCH {
           if options.terminal { try? resize(sideConnection()) }
         } else if options.proxiesSignals, !options.terminal {
-          try? forward(number, sideConnection())
+          do {
+            try forward(number, sideConnection())
+          } catch let fault as Fault where fault.code == .unavailable || fault.code == .deadlineExceeded {
+            // Nobody takes the signal any more: it ends this command, as if it were not passed on.
+            ending = number
+            return .stop
+          } catch {
+            // The process inside has just ended; its end comes on the stream.
+          }
         } else if number != SIGCONT {
           ending = number
           return .stop

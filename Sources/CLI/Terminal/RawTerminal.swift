@@ -15,6 +15,8 @@ enum RawTerminal {
       return
     }
     saved = state
+    // A reader of our output that goes away must not end the process before the terminal is put back.
+    signal(SIGPIPE, SIG_IGN)
     if !registered {
       registered = true
       atexit { RawTerminal.leave() }
