@@ -21,19 +21,14 @@ final class LayerWriter {
 
   private let folders: LayerFolders
   private var made: Int64 = 0
-  private var times: [FolderTime] = []
+  private var times: FolderTimes
   private var links: [(path: LayerPath, target: LayerPath)] = []
-
-  private struct FolderTime {
-    var path: [UInt8]
-    var inode: UInt64
-    var seconds: Int64
-    var nanoseconds: Int64
-  }
+  private var linkBytes = 0
 
   /// Writes below the open folder `root`, which stays the caller's.
   init(_ root: Int32) throws {
     folders = LayerFolders(root: root)
+    times = FolderTimes(root: root)
     if fchmod(root, 0o755) != 0 { throw Fault(unpacking: [dot], Errno(rawValue: errno)) }
   }
 
@@ -64,19 +59,7 @@ final class LayerWriter {
     for link in links { try writeHardLink(link.path, link.target, isLast: true) }
     links = []
     folders.forgetAll()
-    for time in times {
-      let descriptor = (time.path.isEmpty ? [dot] : time.path).withTerminated {
-        cl_openat2(
-          folders.root, $0, UInt64(O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), 0,
-          UInt64(CL_RESOLVE_IN_ROOT | CL_RESOLVE_NO_MAGICLINKS))
-      }
-      // Replaced by a later entry: then its time is not asked for any more.
-      if descriptor < 0 { continue }
-      let folder = OwnedDescriptor(descriptor)
-      guard try EntryStatus(folder.rawValue).inode == time.inode else { continue }
-      var values = Self.times(time.seconds, time.nanoseconds)
-      _ = futimens(folder.rawValue, &values)
-    }
+    times.apply()
   }
 }
 
@@ -117,10 +100,9 @@ extension LayerWriter {
   private func finishFolder(_ folder: Int32, _ path: LayerPath, _ entry: ArchiveEntry) throws {
     try setOwnerAndMode(folder, entry)
     try setAttributes(entry) { name, value in cl_fsetxattr(folder, name, value.baseAddress, value.count, 0) }
-    times.append(
-      FolderTime(
-        path: path.bytes, inode: try EntryStatus(folder).inode, seconds: entry.modifiedSeconds,
-        nanoseconds: entry.modifiedNanoseconds))
+    times.add(
+      path.bytes, inode: try EntryStatus(folder).inode, seconds: entry.modifiedSeconds,
+      nanoseconds: entry.modifiedNanoseconds)
   }
 
   private func writeFile(_ path: LayerPath, _ entry: ArchiveEntry, _ reader: ArchiveReader) throws {
@@ -142,7 +124,7 @@ extension LayerWriter {
     }
     try setOwnerAndMode(file.rawValue, entry)
     try setAttributes(entry) { name, value in cl_fsetxattr(file.rawValue, name, value.baseAddress, value.count, 0) }
-    var times = Self.times(entry.modifiedSeconds, entry.modifiedNanoseconds)
+    var times = FolderTimes.both(entry.modifiedSeconds, entry.modifiedNanoseconds)
     if futimens(file.rawValue, &times) != 0 { throw Fault(unpacking: entry.path, Errno(rawValue: errno)) }
   }
 
@@ -202,6 +184,10 @@ extension LayerWriter {
           + "which the layer does not have")
     }
     links.append((path, target))
+    linkBytes += path.bytes.count + target.bytes.count + 64
+    guard linkBytes <= 16 << 20 else {
+      throw Fault(.limitExceeded, "the layer has too many hard links before their targets")
+    }
   }
 
   /// `.wh.NAME` hides NAME of the layers below; `.wh..wh..opq` hides all that they have in the folder; other names that
@@ -276,12 +262,10 @@ extension LayerWriter {
     let parent = try folders.folder(path.parent)
     let (uid, gid) = try owner(entry)
     let isLink = if case .symbolicLink = entry.kind { true } else { false }
-    var times = Self.times(entry.modifiedSeconds, entry.modifiedNanoseconds)
+    var times = FolderTimes.both(entry.modifiedSeconds, entry.modifiedNanoseconds)
     let failure = path.name.withTerminated { name in
       if fchownat(parent, name, uid, gid, Int32(CL_AT_SYMLINK_NOFOLLOW)) != 0 { return errno }
-      // The node was made a moment ago in a folder that is ours alone; there is no chmod that would not follow a link.
-      if !isLink, fchmodat(parent, name, entry.permissions, 0) != 0 { return errno }
-      return 0
+      return isLink ? 0 : Self.changeMode(parent, name, entry.permissions)
     }
     if failure != 0 { throw Fault(unpacking: entry.path, Errno(rawValue: failure)) }
     let place = Array("/proc/self/fd/\(parent)/".utf8) + path.name
@@ -292,6 +276,15 @@ extension LayerWriter {
       utimensat(parent, $0, &times, Int32(CL_AT_SYMLINK_NOFOLLOW)) == 0 ? 0 : errno
     }
     if timeFailure != 0 { throw Fault(unpacking: entry.path, Errno(rawValue: timeFailure)) }
+  }
+
+  /// chmod of a node, never through a link that somebody put in its place; there is no such system call before Linux 6.6.
+  private static func changeMode(_ parent: Int32, _ name: UnsafePointer<CChar>, _ mode: UInt32) -> Int32 {
+    let descriptor = openat(parent, name, Int32(CL_O_PATH) | O_NOFOLLOW | O_CLOEXEC)
+    if descriptor < 0 { return errno }
+    let node = OwnedDescriptor(descriptor)
+    guard let status = try? EntryStatus(node.rawValue), status.kind != .symbolicLink else { return ELOOP }
+    return chmod("/proc/self/fd/\(node.rawValue)", mode) == 0 ? 0 : errno
   }
 
   private func setAttributes(
@@ -308,11 +301,6 @@ extension LayerWriter {
           .wrapped("the attribute \(ArchiveEntry.text(attribute.name)) of \(entry.pathText) cannot be set")
       }
     }
-  }
-
-  private static func times(_ seconds: Int64, _ nanoseconds: Int64) -> [timespec] {
-    let time = timespec(tv_sec: Int(seconds), tv_nsec: Int(min(max(nanoseconds, 0), 999_999_999)))
-    return [time, time]
   }
 }
 

@@ -78,24 +78,34 @@ public enum RemoveTree {
 
   /// The names in an open folder as bytes, from its beginning; the first `limit`, or a few more.
   public static func list(_ folder: Int32, limit: Int = 4096) throws(Errno) -> [[UInt8]] {
-    if lseek(folder, 0, SEEK_SET) < 0 { throw Errno(rawValue: errno) }
     var names: [[UInt8]] = []
+    try forEachName(folder) { name in
+      names.append(name)
+      return names.count < limit
+    }
+    return names
+  }
+
+  /// Calls `body` with every name in an open folder, from its beginning, until it says false. Memory stays the same however
+  /// many there are.
+  public static func forEachName(_ folder: Int32, _ body: ([UInt8]) -> Bool) throws(Errno) {
+    if lseek(folder, 0, SEEK_SET) < 0 { throw Errno(rawValue: errno) }
     try withUnsafeTemporaryAllocation(byteCount: 32768, alignment: 8) { buffer throws(Errno) in
-      while names.count < limit {
+      while true {
         let count = try check(cl_getdents(folder, buffer.baseAddress, buffer.count))
         if count == 0 { return }
         var offset = 0
         while offset < count {
           // struct linux_dirent64: u64 inode, s64 offset, u16 record length, u8 type, then the name.
           let length = Int(buffer.loadUnaligned(fromByteOffset: offset + 16, as: UInt16.self))
-          let name = Array(
-            UnsafeRawBufferPointer(rebasing: buffer[(offset + 19)..<(offset + length)]).prefix { $0 != 0 })
-          if name != [UInt8(ascii: ".")] && name != [UInt8(ascii: "."), UInt8(ascii: ".")] { names.append(name) }
+          let record = UnsafeRawBufferPointer(rebasing: buffer[(offset + 19)..<(offset + length)])
+          let name = Array(record.prefix { $0 != 0 })
           offset += length
+          if name == [UInt8(ascii: ".")] || name == [UInt8(ascii: "."), UInt8(ascii: ".")] { continue }
+          if !body(name) { return }
         }
       }
     }
-    return names
   }
 }
 

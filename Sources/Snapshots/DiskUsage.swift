@@ -22,15 +22,16 @@ struct DiskUsage: Sendable, Equatable {
       }
       if descriptor < 0 { continue }
       let folder = OwnedDescriptor(descriptor)
-      for name in (try? RemoveTree.list(folder.rawValue, limit: .max)) ?? [] {
+      try? RemoveTree.forEachName(folder.rawValue) { name in
         var status = cl_stat()
         let result = name.withTerminated { cl_statx(folder.rawValue, $0, Int32(CL_AT_SYMLINK_NOFOLLOW), &status) }
-        if result < 0 { continue }
+        if result < 0 { return true }
         let isFolder = status.mode & 0o170000 == FileStatus.Kind.directory.rawValue
-        if !isFolder, status.nlink > 1, !linked.insert(status.inode).inserted { continue }
+        if !isFolder, status.nlink > 1, !linked.insert(status.inode).inserted { return true }
         bytes += Int64(status.blocks) * 512
         inodes += 1
         if isFolder { waiting.append(path + [UInt8(ascii: "/")] + name) }
+        return true
       }
     }
   }

@@ -65,6 +65,7 @@ extension SnapshotStore: SnapshotService {
       discard(try removeRows(params.keys))
     } catch let fault where fault.code == .noSpace {
       // Even removing needs some space for the database's log; the removed folders give it.
+      try moveToTrash(params.keys)
       await trash.drain()
       discard(try removeRows(params.keys))
     }
@@ -160,6 +161,11 @@ extension SnapshotStore {
     do throws(Errno) { try RemoveTree.remove(at: folder.rawValue, "volatile") } catch {
       log.warning("a volatile snapshot cannot be mounted again", metadata: ["place": "\(place)", "error": "\(error)"])
     }
+  }
+
+  private func moveToTrash(_ keys: [String]) throws(Fault) {
+    let places = try database.read { database in try keys.compactMap { try database.snapshot($0)?.place } }
+    for place in places where folders.exists(place) { try folders.move(place, to: folders.trash(place)) }
   }
 
   /// Removes rows, and as the last step before they are gone moves the folders of snapshots to the trash.

@@ -46,6 +46,7 @@ public final class SnapshotStore: Sendable {
     trash = Trash(folders, log)
     jobs = LayerJobs(folders, trash, limits: limits, parallel: parallelUnpacks)
     try check.reconcile(folders, database)
+    try StoreCheck.probe(folders)
     trash.empty()
   }
 

@@ -43,6 +43,29 @@ struct StoreCheck {
     }
   }
 
+  /// What overlayfs needs of the file system below the folders, tried out: its attributes, and that it is no overlay.
+  static func probe(_ folders: SnapshotFolders) throws(Fault) {
+    let place = "ingest/probe"
+    do throws(Errno) { try Files.makeDirectory(folders.path(place).string) } catch {
+      throw Fault(storing: error, folders.path(place).string)
+    }
+    defer { try? Files.removeDirectory(folders.path(place).string) }
+    do throws(Errno) {
+      let folder = try openat2(nil, folders.path(place).string, [.readOnly, .directory, .noFollow])
+      if try Files.fileSystemType(folder.rawValue) == FileSystemMagic.overlay {
+        throw Errno.notSupported
+      }
+      try ExtendedAttributes.set(folder.rawValue, "trusted.overlay.opaque", Array("y".utf8))
+    } catch .notSupported {
+      throw Fault(
+        .unsupported,
+        "the file system of \(folders.root) cannot hold layers for overlayfs: give --root a folder on ext4, xfs, btrfs or tmpfs"
+      )
+    } catch {
+      throw Fault(storing: error, folders.root.string)
+    }
+  }
+
   /// Makes folders and rows agree.
   func reconcile(_ folders: SnapshotFolders, _ database: SnapshotDatabase) throws(Fault) {
     let (contents, snapshots) = try database.read { (try $0.contents(), try $0.snapshots()) }
