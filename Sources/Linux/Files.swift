@@ -329,6 +329,8 @@ public enum Files {
 public enum FileSystemMagic {
   /// procfs
   public static let proc: Int64 = 0x9fa0
+  /// sysfs
+  public static let sysfs: Int64 = 0x6265_6572
   /// devpts
   public static let devpts: Int64 = 0x1cd1
   /// cgroup v2

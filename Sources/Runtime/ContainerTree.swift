@@ -134,6 +134,10 @@ struct ContainerTree {
     if type == FileSystemMagic.proc && !Self.allowedBelowProc.contains(clean) {
       throw Fault(.invalidArgument, "\"\(clean)\" leads into /proc by a link of the image: nothing is mounted there")
     }
+    if clean == "/sys", (try? Files.fileSystemType(mount)) != FileSystemMagic.sysfs {
+      throw Fault(
+        .invalidArgument, "\"/sys\" cannot be mounted on by anything but sysfs: use a folder below another path")
+    }
     try attachChecked(mount, on: target, path: clean)
   }
 

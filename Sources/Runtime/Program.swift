@@ -117,13 +117,16 @@ enum Program {
   /// The folder to start in, made when it does not exist, as Docker does. Magic links are not followed.
   static func makeWorkingDirectory(_ path: String, in tree: ContainerTree) throws(Fault) {
     guard path != "/" else { return }
-    let found = try step("resolve the working folder \(path)", code: .commandNotExecutable) { () throws(Errno) in
-      try tree.find(path)
+    do throws(Errno) {
+      if try tree.find(path) != nil { return }
+    } catch {
+      throw refusal(error, workingDirectory: path)
     }
-    if found != nil { return }
     let parent = try tree.makeParent(of: path)
-    try step("make the working folder \(path)", code: .commandNotExecutable) { () throws(Errno) in
+    do throws(Errno) {
       try Files.makeDirectory(at: parent.folder.rawValue, parent.name, mode: 0o755)
+    } catch {
+      throw refusal(error, workingDirectory: path)
     }
   }
 
@@ -134,18 +137,29 @@ enum Program {
       if Glibc.fchdir(folder.rawValue) != 0 { throw Errno(rawValue: errno) }
     } catch {
       if error == .permissionDenied && !lastTry { return false }
-      throw Fault(
-        error == .noSuchFileOrDirectory ? .commandNotFound : .commandNotExecutable,
-        "chdir to cwd (\"\(path)\") set in config.json failed", cause: [error.description])
+      throw refusal(error, workingDirectory: path)
     }
     var buffer = [CChar](repeating: 0, count: 4097)
     let length = cl_getcwd(&buffer, buffer.count)
     // The kernel says "(unreachable)/…" of a folder outside the root.
     guard length > 0, buffer[0] == 0x2f else {
       throw Fault(
-        .commandNotExecutable, "the working folder \(path) is outside the container's root: the start is refused")
+        .invalidArgument, "the working folder \(path) is outside the container's root: the start is refused")
     }
     return true
+  }
+
+  /// Codes as Docker's command line gives exit codes for the same mistakes: 127 for what does not exist, 126 for what
+  /// cannot be entered, 125 for what is refused.
+  private static func refusal(_ error: Errno, workingDirectory path: String) -> Fault {
+    let words = "chdir to cwd (\"\(path)\") set in config.json failed"
+    switch error {
+    case .noSuchFileOrDirectory: return Fault(.commandNotFound, words, cause: [error.description])
+    case .notDirectory, .permissionDenied: return Fault(.commandNotExecutable, words, cause: [error.description])
+    case .tooManySymbolicLinkLevels:
+      return Fault(.invalidArgument, words + ": it leads through a link of /proc, or through too many links")
+    default: return Fault(faultCode(for: error, otherwise: .invalidArgument), words, cause: [error.description])
+    }
   }
 
   private static func become(_ identity: Identity) throws(Fault) {

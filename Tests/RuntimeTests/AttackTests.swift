@@ -16,7 +16,7 @@ struct AttackTests {
     job.spec.process?.cwd = "/proc/self/fd/\(number)"
     job.leakUpTo = 20
     let result = try box.run(job)
-    #expect(result.container.faultCode == "commandNotExecutable", "\(result)")
+    #expect(result.container.faultCode == "invalidArgument", "\(result)")
     #expect(result.output == "")
     job = box.job(["sleep", "100"])
     job.leakUpTo = 20
@@ -24,8 +24,8 @@ struct AttackTests {
     var exec = Box.process(["pwd"])
     exec.cwd = "/proc/self/fd/\(number)"
     job.execs = [exec]
-    // 127 where the descriptor does not exist in the new process, 126 where it does.
-    #expect(try box.run(job).execs[0].faultCode?.hasPrefix("commandNot") == true)
+    // Exit code 127 where the descriptor does not exist in the new process, 125 where it does.
+    #expect(["commandNotFound", "invalidArgument"].contains(try box.run(job).execs[0].faultCode))
   }
 
   @Test func cve_2024_21626_onlyThreeDescriptors() throws {
@@ -50,7 +50,7 @@ struct AttackTests {
     #expect(result.container.message?.contains("link or a file") == true, "\(result.container)")
   }
 
-  @Test(arguments: ["/proc", "/proc/sys", "/proc/../proc", "/link/self", "/link"])
+  @Test(arguments: ["/proc", "/proc/sys", "/proc/../proc", "/link/self", "/link", "/sys"])
   func cve_2019_16884_mountsOverProc(_ destination: String) throws {
     symlink("/proc", box.image.appending("link").string)
     let result = try box.sh("true") {
