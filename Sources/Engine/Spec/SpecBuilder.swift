@@ -76,7 +76,7 @@ struct SpecBuilder {
     process.oomScoreAdj = (host.oomScoreAdj ?? 0) == 0 ? nil : Int(host.oomScoreAdj ?? 0)
     let groups = try Self.groups(host.groupAdd ?? [])
     if !groups.numbers.isEmpty { process.user.additionalGids = groups.numbers }
-    if !groups.names.isEmpty { annotations["gantry.groupAdd"] = groups.names.joined(separator: ",") }
+    if !groups.names.isEmpty { process.user.additionalGroupNames = groups.names }
     if let size = host.consoleSize, size.count == 2, size[0] > 0, size[1] > 0 {
       process.consoleSize = .init(height: .init(clamping: size[0]), width: .init(clamping: size[1]))
     }
