@@ -95,9 +95,9 @@ import Testing
 
   @Test func progressLines() {
     #expect(
-      LoadProgress.line(.init(stage: "unpack", id: "sha256:0123456789abcdef", current: 50, total: 100))
+      LoadProgress.text("0123456789ab", "Unpacking", 50, 100)
         == "0123456789ab: Unpacking [===============>              ] 50B/100B")
-    #expect(LoadProgress.line(.init(stage: "done", id: "x", current: 1, total: 1)) == "x: Loaded")
+    #expect(LoadProgress.text("Archive", "Reading", 2_500_000, nil) == "Archive: Reading 2.5MB")
   }
 
   @Test func failuresShowTheirCausesOnce() {

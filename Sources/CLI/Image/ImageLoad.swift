@@ -1,5 +1,4 @@
 internal import Faults
-internal import FoundationEssentials
 internal import Glibc
 internal import JSONRPC
 internal import Linux
@@ -49,7 +48,8 @@ struct ImageLoad: Command {
       }
       if status.kind == .directory {
         images = try session.gateway().call(
-          GatewayAPI.Method.imageLoadPath, .init(path: path, platform: platform), progress: progress?.handler
+          GatewayAPI.Method.imageLoadPath, .init(path: path, platform: platform),
+          progress: progress.map { shown in { shown.take($0) } }
         ).images
       } else {
         let file = try openat2(nil, path, [.readOnly])
@@ -77,7 +77,8 @@ struct ImageLoad: Command {
     let opened = try gateway.call(GatewayAPI.Method.imageOpenLoad, .init(platform: platform))
     let stream = try session.open(opened.stream)
     let pending = try gateway.send(
-      GatewayAPI.Method.imageFinishLoad, .init(load: opened.load), progress: progress?.handler)
+      GatewayAPI.Method.imageFinishLoad, .init(load: opened.load),
+      progress: progress.map { shown in { shown.take($0) } })
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
     defer { buffer.deallocate() }
     while true {
@@ -89,88 +90,27 @@ struct ImageLoad: Command {
         throw CommandFailure("reading the archive failed: \(error)")
       }
       if count == 0 { break }
-      var sent = 0
-      while sent < count {
-        let rest = UnsafeRawBufferPointer(rebasing: buffer[sent..<count])
-        guard let more = try? UnixSocket.send(stream.rawValue, rest) else { break }
-        sent += more
+      var rest = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+      while !rest.isEmpty {
+        var fds = [
+          pollfd(fd: stream.rawValue, events: Int16(POLLOUT), revents: 0),
+          pollfd(fd: gateway.descriptor, events: Int16(POLLIN), revents: 0),
+        ]
+        poll(&fds, 2, -1)
+        if fds[1].revents != 0 {
+          try gateway.receiveAvailable()
+          // An answer before the end is a refusal, or an archive that says that it is complete.
+          if let answer = try gateway.answer(pending) { return answer.images }
+        }
+        guard fds[0].revents != 0 else { continue }
+        guard let sent = try? UnixSocket.send(stream.rawValue, rest, nonBlocking: true) else {
+          // A service that stopped reading has an answer that says why.
+          return try gateway.wait(pending).images
+        }
+        rest = UnsafeRawBufferPointer(rebasing: rest[sent...])
       }
-      // A service that stopped reading has an answer that says why.
-      if sent < count { break }
-      try gateway.receiveAvailable()
     }
     UnixSocket.shutdownWriting(stream.rawValue)
     return try gateway.wait(pending).images
-  }
-}
-
-/// Shows how far a load is: a line for each blob that moves on a terminal, one plain line for each that is done elsewhere.
-final class LoadProgress {
-  private var order: [String] = []
-  private var states: [String: ImportProgress] = [:]
-  private var shown = 0
-  private var lastDrawn: Int64 = 0
-  private let moves = Output.isTerminal(STDERR_FILENO) && EnvironmentVariables.get("TERM") != "dumb"
-
-  /// Takes the progress of a call.
-  var handler: (Data) -> Void {
-    { [self] data in
-      guard let progress = try? RPCCoding.decode(data) as ImportProgress else { return }
-      take(progress)
-    }
-  }
-
-  private func take(_ progress: ImportProgress) {
-    guard !progress.id.isEmpty else { return }
-    let before = states[progress.id]
-    if before == nil { order.append(progress.id) }
-    states[progress.id] = progress
-    if moves {
-      let now = Clock.milliseconds
-      if now - lastDrawn >= 80 || progress.stage == "done" {
-        lastDrawn = now
-        draw()
-      }
-    } else if before?.stage != progress.stage, progress.stage == "unpack" || progress.stage == "done" {
-      Output.note("\(Human.shortID(progress.id)): \(Self.words(progress.stage))\n")
-    }
-  }
-
-  /// Draws the last state and leaves it standing.
-  func finish() {
-    if moves, !order.isEmpty { draw() }
-  }
-
-  private func draw() {
-    var text = shown > 0 ? "\u{1B}[\(shown)A" : ""
-    let visible = order.suffix(20)
-    for id in visible {
-      guard let state = states[id] else { continue }
-      text += "\r\u{1B}[K" + Self.line(state) + "\n"
-    }
-    shown = visible.count
-    Output.note(text)
-  }
-
-  /// One line: short id, what is done, a bar where the size is known.
-  static func line(_ progress: ImportProgress) -> String {
-    var line = "\(Human.shortID(progress.id)): \(words(progress.stage))"
-    guard progress.stage != "done", let total = progress.total, total > 0 else { return line }
-    let share = min(max(Double(progress.current) / Double(total), 0), 1)
-    let filled = Int(share * 30)
-    line += " [" + String(repeating: "=", count: filled) + (filled < 30 ? ">" : "")
-    line += String(repeating: " ", count: max(29 - filled, 0)) + "] "
-    return line + "\(Human.size(progress.current))/\(Human.size(total))"
-  }
-
-  private static func words(_ stage: String) -> String {
-    switch stage {
-    case "read": "Reading"
-    case "check": "Verifying"
-    case "write": "Writing"
-    case "unpack": "Unpacking"
-    case "done": "Loaded"
-    default: stage
-    }
   }
 }
