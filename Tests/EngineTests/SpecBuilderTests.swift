@@ -131,7 +131,7 @@ import Testing
     #expect(process.terminal == true && process.user.username == "1000:1000" && process.cwd == "/work")
     #expect(process.env == ["PATH=/own", "TERM=xterm", "X=1"])
     #expect(process.noNewPrivileges == true && process.oomScoreAdj == 5)
-    #expect(process.user.additionalGids == [20] && spec.annotations?["gantry.groupAdd"] == "audio")
+    #expect(process.user.additionalGids == [20] && process.user.additionalGroupNames == ["audio"])
     #expect(process.capabilities?.effective == ["CAP_NET_BIND_SERVICE"])
     #expect(
       process.rlimits == [
