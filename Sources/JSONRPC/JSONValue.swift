@@ -20,29 +20,25 @@ public enum JSONValue: Sendable, Hashable {
 }
 
 extension JSONValue: Codable {
-  /// Reads any value.
+  /// Reads any value. A wrong guess costs a thrown error: what is frequent is tried first.
   public init(from decoder: any Decoder) throws {
-    if let keyed = try? decoder.container(keyedBy: JSONName.self) {
+    let value = try decoder.singleValueContainer()
+    if let text = try? value.decode(String.self) {
+      self = .string(text)
+    } else if value.decodeNil() {
+      self = .null
+    } else if let keyed = try? decoder.container(keyedBy: JSONName.self) {
       var members: [String: JSONValue] = [:]
       for key in keyed.allKeys { members[key.stringValue] = try keyed.decode(JSONValue.self, forKey: key) }
       self = .object(members)
-      return
-    }
-    if var items = try? decoder.unkeyedContainer() {
+    } else if let number = try? value.decode(Int64.self) {
+      self = .int(number)
+    } else if let on = try? value.decode(Bool.self) {
+      self = .bool(on)
+    } else if var items = try? decoder.unkeyedContainer() {
       var values: [JSONValue] = []
       while !items.isAtEnd { values.append(try items.decode(JSONValue.self)) }
       self = .array(values)
-      return
-    }
-    let value = try decoder.singleValueContainer()
-    if value.decodeNil() {
-      self = .null
-    } else if let text = try? value.decode(String.self) {
-      self = .string(text)
-    } else if let on = try? value.decode(Bool.self) {
-      self = .bool(on)
-    } else if let number = try? value.decode(Int64.self) {
-      self = .int(number)
     } else {
       self = .double(try value.decode(Double.self))
     }
