@@ -173,10 +173,17 @@ extension Engine {
       }
       let exit = try await deleteTaskNow(container.id)
       if wasRunning, let exit { await exited(container, pid: nil, .init(exit)) }
-      try await removeSnapshotNow(container.id)
-      try definition.files.remove()
+      async let snapshot: Void = removeSnapshotNow(container.id)
+      do {
+        try definition.files.remove()
+      } catch {
+        try? await snapshot
+        throw error
+      }
+      try await snapshot
       if volumes { try await removeVolumes(definition.mounts.compactMap(\.volume)) }
-      try await store.delete(id: container.id, doomVolumes: false, durable: definition.durable)
+      // Not durable: should a power failure bring the row back, removing it once more does no harm.
+      try await store.delete(id: container.id, doomVolumes: false, durable: false)
     } catch {
       let fault = Fault(describing: error)
       await container.removalFailed(fault.message)
