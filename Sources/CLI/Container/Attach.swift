@@ -58,7 +58,7 @@ struct Attach: Command {
     switch end {
     case .detached: return 0
     case .interrupted: return 128 + signal
-    case .closed: return try ExitCode.of(gateway.wait(pending))
+    case .closed: return try ExitCode.of(signals.wait(pending, on: gateway))
     }
   }
 }

@@ -87,9 +87,10 @@ struct Exec: Command {
     }
     let signals = detached ? nil : try Attachment.Signals()
     let gateway = try session.gateway()
-    let answer = try gateway.call(
+    let started = try gateway.send(
       GatewayAPI.Method.containerExec,
       .init(container: container, config: config, attach: detached ? nil : attach))
+    let answer = try signals?.wait(started, on: gateway) ?? gateway.wait(started)
     guard let signals, let address = answer.stream else { return 0 }
     let pending = try gateway.send(GatewayAPI.Method.execWait, .init(exec: answer.exec))
     var options = Attachment.Options()
@@ -103,7 +104,7 @@ struct Exec: Command {
     switch end {
     case .detached: return 0
     case .interrupted: return 128 + signal
-    case .closed: return Int32(truncatingIfNeeded: try gateway.wait(pending).exitCode)
+    case .closed: return Int32(truncatingIfNeeded: try signals.wait(pending, on: gateway).exitCode)
     }
   }
 }

@@ -62,11 +62,12 @@ struct Run: Command {
     let attaches = attach.stdin || attach.stdout || attach.stderr
     let signals = attaches ? try Attachment.Signals() : nil
     let gateway = try session.gateway()
-    let answer = try gateway.call(
+    let started = try gateway.send(
       GatewayAPI.Method.containerRun,
       .init(
         name: container.name, config: request.config, hostConfig: request.hostConfig, platform: container.platform,
         attach: attaches ? attach : nil))
+    let answer = try signals?.wait(started, on: gateway) ?? gateway.wait(started)
     for warning in answer.warnings { Output.note("WARNING: \(warning)\n") }
     try idFile?.write(answer.id)
     guard attaches, let signals, let address = answer.stream else {
@@ -88,7 +89,7 @@ struct Run: Command {
     switch end {
     case .detached: return 0
     case .interrupted: return 128 + signal
-    case .closed: return try ExitCode.of(gateway.wait(pending))
+    case .closed: return try ExitCode.of(signals.wait(pending, on: gateway))
     }
   }
 }

@@ -63,7 +63,7 @@ struct Start: Command {
       .init(container: id, attach: AttachStreams(stdin: input, stdout: true, stderr: true)))
     let pending = try gateway.send(
       GatewayAPI.Method.containerWait, .init(container: id, condition: removed ? .removed : .notRunning))
-    guard let address = answer.stream else { return try ExitCode.of(gateway.wait(pending)) }
+    guard let address = answer.stream else { return try ExitCode.of(signals.wait(pending, on: gateway)) }
     var options = Attachment.Options()
     options.input = input
     options.terminal = terminal
@@ -74,7 +74,7 @@ struct Start: Command {
     switch end {
     case .detached: return 0
     case .interrupted: return 128 + signal
-    case .closed: return try ExitCode.of(gateway.wait(pending))
+    case .closed: return try ExitCode.of(signals.wait(pending, on: gateway))
     }
   }
 }

@@ -67,7 +67,8 @@ struct Completion: Command {
       done < <("${words[1]}" __complete "${(@)words[2,$CURRENT]}" 2>/dev/null)
       _describe 'gantry' offers
     }
-    compdef _gantry gantry
+    # Called by its name it was loaded from fpath; else it was sourced.
+    if [[ ${funcstack[1]} == _gantry ]]; then _gantry; else compdef _gantry gantry; fi
 
     """
   }

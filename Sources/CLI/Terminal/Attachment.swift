@@ -31,6 +31,22 @@ struct Attachment {
 
     /// Takes the signals that would end or resize.
     init() throws { descriptor = try SignalFD(SignalNumbers.watched) }
+
+    /// Waits for an answer; a signal that comes first ends the command, as it would without us.
+    borrowing func wait<Result>(_ call: PendingCall<Result>, on connection: BlockingConnection) throws -> Result {
+      while true {
+        if let result = try connection.answer(call) { return result }
+        var fds = [
+          pollfd(fd: connection.descriptor, events: Int16(POLLIN), revents: 0),
+          pollfd(fd: descriptor.descriptor.rawValue, events: Int16(POLLIN), revents: 0),
+        ]
+        poll(&fds, 2, -1)
+        while let (number, _) = try descriptor.next() {
+          if number != SIGWINCH, number != SIGCONT { throw CommandFailure("", code: 128 + number) }
+        }
+        if fds[0].revents != 0 { try connection.receiveAvailable() }
+      }
+    }
   }
 
   let session: Session
