@@ -30,15 +30,18 @@ enum Masks {
       let found = try step("resolve \(path) in the container", { () throws(Errno) in try tree.find(path) })
       guard let target = found else { continue }
       if try step("inspect \(path)", { () throws(Errno) in try FileStatus(of: target.rawValue) }).kind == .directory {
-        if empty < 0 {
-          empty = try step("make an empty folder to hide others") { () throws(Errno) in
-            try Mounts.make(
+        if empty >= 0 {
+          try cover(target.rawValue, with: empty, path)
+        } else {
+          // The first one is attached itself: before Linux 6.15 only an attached mount can be copied.
+          empty = try step("hide \(path) in the container") { () throws(Errno) in
+            let made = try Mounts.make(
               "tmpfs", source: "tmpfs", parameters: [("nr_blocks", "1"), ("nr_inodes", "1")],
-              attributes: [.readOnly, .noSetUserID, .noDevices, .noExecute]
-            ).take()
+              attributes: [.readOnly, .noSetUserID, .noDevices, .noExecute])
+            try Mounts.attach(made.rawValue, on: target.rawValue)
+            return made.take()
           }
         }
-        try cover(target.rawValue, with: empty, path)
       } else {
         if null < 0 { null = try openNull(in: tree).take() }
         try cover(target.rawValue, with: null, path)

@@ -146,7 +146,7 @@ struct ContainerTests {
     let above = try box.sh("true") {
       $0.spec.process?.rlimits = [.init(type: "RLIMIT_NOFILE", hard: 1 << 40, soft: 10)]
     }
-    #expect(above.container.message?.contains("nofile=1099511627776") == true, "\(above.container)")
+    #expect(above.container.message?.contains("1099511627776") == true, "\(above.container)")
   }
 
   @Test func sharedMountsAreAsAsked() throws {
@@ -178,7 +178,8 @@ struct ContainerTests {
     #expect(result.lines == ["1", "0"])
   }
 
-  @Test func manyLayersMount() throws {
+  @Test(.enabled(if: KernelFeatures.version >= .init(6, 8), "needs Linux 6.8: layers one by one"))
+  func manyLayersMount() throws {
     var options: [String] = []
     for index in 0..<300 {
       let layer = box.folder.appending("layer\(index)")
