@@ -20,18 +20,18 @@ extension SnapshotStore: SnapshotService {
   public func prepare(
     _ params: SnapshotAPI.PrepareParams, _ context: CallContext
   ) async throws(Fault) -> SnapshotAPI.PrepareResult {
-    let (record, stack) = try add(
-      key: params.key, kind: .active, parent: params.parent, isVolatile: params.volatile ?? false,
-      labels: params.labels ?? [:])
-    return SnapshotAPI.PrepareResult(mounts: try overlay.mounts(record, stack))
+    SnapshotAPI.PrepareResult(
+      mounts: try add(
+        key: params.key, kind: .active, parent: params.parent, isVolatile: params.volatile ?? false,
+        labels: params.labels ?? [:]))
   }
 
   /// Makes a read-only snapshot.
   public func view(
     _ params: SnapshotAPI.ViewParams, _ context: CallContext
   ) async throws(Fault) -> SnapshotAPI.ViewResult {
-    let (record, stack) = try add(key: params.key, kind: .view, parent: params.parent, isVolatile: false, labels: [:])
-    return SnapshotAPI.ViewResult(mounts: try overlay.mounts(record, stack))
+    SnapshotAPI.ViewResult(
+      mounts: try add(key: params.key, kind: .view, parent: params.parent, isVolatile: false, labels: [:]))
   }
 
   /// How to mount a snapshot, again.
@@ -123,7 +123,7 @@ extension SnapshotStore: SnapshotService {
 extension SnapshotStore {
   private func add(
     key: String, kind: SnapshotRecord.Kind, parent: String?, isVolatile: Bool, labels: [String: String]
-  ) throws(Fault) -> (SnapshotRecord, [LayerRecord]) {
+  ) throws(Fault) -> [MountSpec] {
     try Self.check(key)
     var place: SnapshotFolders.Place?
     do {
@@ -135,6 +135,9 @@ extension SnapshotStore {
         if let parent, stack.isEmpty {
           throw Fault(.notFound, "there is no layer \(parent): unpack its image first")
         }
+        if let lost = stack.first(where: { $0.place == nil }) {
+          throw Fault(.notFound, "the folder of the layer \(lost.chainID) is gone: unpack its image again")
+        }
         if kind == .active || stack.isEmpty {
           let new = "active/\(folders.number())"
           try folders.make(new)
@@ -143,8 +146,9 @@ extension SnapshotStore {
         }
         let record = SnapshotRecord(
           key: key, kind: kind, parent: parent, place: place, isVolatile: isVolatile, labels: labels)
+        let mounts = try overlay.mounts(record, stack)
         try database.insert(record)
-        return (record, stack)
+        return mounts
       }
     } catch {
       if let place {

@@ -76,7 +76,10 @@ extension SnapshotsTests {
       run("rm -rf layers/1")
       let store = try SnapshotStore(root: scratch["root"])
       await SnapshotConformance.expect(.corrupt) { _ = try await store.mounts(.init(key: "one")) }
-      await SnapshotConformance.expect(.corrupt) { _ = try await store.prepare(.init(key: "x", parent: image.chainID)) }
+      await SnapshotConformance.expect(.notFound) {
+        _ = try await store.prepare(.init(key: "x", parent: image.chainID))
+      }
+      await SnapshotConformance.expect(.notFound) { _ = try await store.stat(.init(key: "x")) }
       #expect(try await store.unpack(.init(layers: image.layers)).bytes == 1)
       #expect(try MountedSnapshot(await store.mounts(.init(key: "one")).mounts).names() == ["a", "b"])
       await store.drain()
