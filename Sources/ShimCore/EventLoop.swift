@@ -43,7 +43,7 @@ final class EventLoop {
   private var generation: UInt32 = 0
   private var timers: [Timer] = []
   private var nextTimer = 0
-  private var running = true
+  private var running = false
 
   /// Called after each round of events, before the loop sleeps.
   var onRoundEnd: () -> Void = {}
@@ -90,6 +90,7 @@ final class EventLoop {
 
   /// Waits and calls handlers until `stop`.
   func run() {
+    running = true
     withUnsafeTemporaryAllocation(of: UInt64.self, capacity: Self.batch) { keys in
       withUnsafeTemporaryAllocation(of: UInt32.self, capacity: Self.batch) { events in
         while running {

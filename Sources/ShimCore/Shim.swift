@@ -124,12 +124,12 @@ final class Shim {
   }
 
   /// What taskd is told first. Nothing that it need not wait for comes before this.
-  func ready() -> ShimReady {
+  func ready() throws(Fault) -> ShimReady {
     if options.start {
       phase = .running
       startedAt = LogTime.now().text
     }
-    let token = options.attach.map { promise($0, io: io, primary: true) }
+    let token: String? = if let attach = options.attach { try promise(attach, io: io, primary: true) } else { nil }
     return ShimReady(pid: process.pid, startedAt: startedAt, token: token)
   }
 
@@ -149,8 +149,8 @@ final class Shim {
   }
 
   /// A token for one client of `io`.
-  func promise(_ selection: AttachStreams, io: ProcessStdio, primary: Bool) -> String {
-    streams.promise { fd in
+  func promise(_ selection: AttachStreams, io: ProcessStdio, primary: Bool) throws(Fault) -> String {
+    try streams.promise { fd in
       io.attach(fd: fd, selection: selection, primary: primary)
     } expired: {
       if primary { io.releaseHold() }

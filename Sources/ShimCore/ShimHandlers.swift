@@ -83,11 +83,12 @@ extension Shim: ShimHandler {
     guard execs[params.exec] == nil else {
       throw Fault(.alreadyExists, "container \(options.id) has an exec \(params.exec) already")
     }
+    if params.attach != nil { try streams.requireRoom() }
     let terminal = params.process.terminal ?? false
     let ends = try StdioEnds(terminal: terminal, stdin: params.stdin)
-    var child = try Container.exec(
+    var child = try started(
       ExecRequest(
-        process: params.process, containerPID: self.process.pid, namespaces: spec.linux?.namespaces ?? [],
+        process: params.process, containerPID: process.pid, namespaces: spec.linux?.namespaces ?? [],
         seccompFilter: filter, seccompFlags: options.filterFlags, cgroup: cgroup, io: ends.io))
     let ours = try ends.ours(console: child.takeConsole())
     let attach = params.attach
@@ -97,8 +98,19 @@ extension Shim: ShimHandler {
     execs[params.exec] = Exec(pid: child.pid, io: io)
     io.begin()
     if io.isHeld { loop.after(milliseconds: 10_000) { io.releaseHold() } }
-    return ShimAPI.ExecResult(
-      pid: Int64(child.pid), stream: attach.map { address(of: promise($0, io: io, primary: true)) })
+    let stream: StreamAddress? =
+      if let attach { address(of: try promise(attach, io: io, primary: true)) } else { nil }
+    return ShimAPI.ExecResult(pid: Int64(child.pid), stream: stream)
+  }
+
+  /// Starts an exec. When it fails because the container is ending, that is what is said.
+  private func started(_ request: ExecRequest) throws(Fault) -> ContainerProcess {
+    do throws(Fault) {
+      return try Container.exec(request)
+    } catch {
+      if process.pidFD.isAlive() { throw error }
+      throw Fault(.conflict, "container \(options.id) has just ended", cause: [error.message] + error.cause)
+    }
   }
 
   /// A stream address for one more client of init or an exec.
@@ -112,7 +124,7 @@ extension Shim: ShimHandler {
       target = io
     }
     let selection = AttachStreams(stdin: params.stdin, stdout: params.stdout, stderr: params.stderr)
-    return ShimAPI.AttachResult(stream: address(of: promise(selection, io: target, primary: false)))
+    return ShimAPI.AttachResult(stream: address(of: try promise(selection, io: target, primary: false)))
   }
 
   /// Sets a terminal's size.

@@ -22,7 +22,7 @@ public enum ShimMain {
     let folder = TaskFolder(path)
     do throws(Fault) {
       let shim = try Shim(folder: folder, control: control)
-      report(shim.ready(), control)
+      report(try shim.ready(), control)
       shim.settle()
       shim.releaseIdleMemory()
       shim.loop.run()

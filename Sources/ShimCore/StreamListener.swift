@@ -6,11 +6,12 @@ internal import SystemPackage
 /// The socket for bulk bytes: a client connects, sends the token that a call returned and a newline, and is attached.
 ///
 /// Tokens are single use and end unused after 30 s. A connection that shows none within 10 s is closed; more than 64
-/// waiting connections are refused, so that abandoned ones cost nothing.
+/// waiting connections, and more than 256 promises, are refused: abandoned ones cost nothing.
 final class StreamListener {
   private static let tokenMilliseconds = 30_000
   private static let helloMilliseconds = 10_000
   private static let mostWaiting = 64
+  private static let mostTokens = 256
   private static let longestHello = 80
 
   private let listener: Int32
@@ -32,8 +33,17 @@ final class StreamListener {
   /// Whether a promised client may still come.
   var expectsClients: Bool { !tokens.isEmpty || !waiting.isEmpty }
 
+  /// Fails with `limitExceeded` when too many promised clients have not come yet.
+  func requireRoom() throws(Fault) {
+    guard tokens.count < Self.mostTokens else {
+      throw Fault(
+        .limitExceeded, "\(tokens.count) promised streams wait for their clients: connect to those, or wait 30 s")
+    }
+  }
+
   /// A token for one connection, which is handed to `attach`; `expired` is called instead when it does not come.
-  func promise(attach: @escaping (Int32) -> Void, expired: @escaping () -> Void) -> String {
+  func promise(attach: @escaping (Int32) -> Void, expired: @escaping () -> Void) throws(Fault) -> String {
+    try requireRoom()
     let token = Self.randomToken()
     let timer = loop.after(milliseconds: Self.tokenMilliseconds) { [unowned self] in
       if tokens.removeValue(forKey: token) != nil { expired() }

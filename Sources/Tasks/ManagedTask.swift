@@ -199,7 +199,13 @@ final class ManagedTask: Sendable {
     }
   }
 
-  func shimHasEnded() { try? change { $0.shimEnded = true } }
+  /// The connection goes with it: the two hold each other until here.
+  func shimHasEnded() {
+    try? change { state in
+      state.shimEnded = true
+      state.shim = nil
+    }
+  }
 
   func wasRemoved() { try? change { $0.removed = true } }
 
