@@ -10,7 +10,7 @@ internal import SystemPackage
 enum Exec {
   /// Everything that the child needs.
   struct Plan {
-    let process: ProcessPlan
+    var process: ProcessPlan
     /// The container's own namespaces; the pid namespace is entered by the parent before the clone.
     let namespaces: NamespaceKinds
 
@@ -45,15 +45,22 @@ enum Exec {
       try SessionKeyring.make()
       umask(0)
 
-      // 2. The cgroup, then all namespaces at once, of the process that the pidfd holds: none can be exchanged meanwhile.
+      // 2. The cgroup. Then, before any process of the container can see this one, every descriptor goes that is not the
+      //    program's, the handshake or the container's pidfd (CVE-2016-9962, CVE-2024-21626). Then all namespaces at once,
+      //    of the process that the pidfd holds: none can be exchanged meanwhile.
       let refused = cgroup.enter()
       guard refused == 0 else {
         throw Fault(.internal, "cannot enter the container's cgroup", cause: [Errno(rawValue: refused).description])
       }
+      var process = plan.process
+      var container = container
+      process.io = try StandardDescriptors.isolate(process.io, channel: &channel, kept: &container)
       let kinds = plan.namespaces.subtracting(.pid)
+      let joined = container
       try step("join the container's namespaces", code: .conflict) { () throws(Errno) in
-        try NamespaceKinds.join(container, kinds)
+        try NamespaceKinds.join(joined, kinds)
       }
+      Descriptors.close(container)
       if plan.namespaces.contains(.user) {
         try step("become root of the user namespace") { () throws(Errno) in
           try check(cl_setgroups(0, nil))
@@ -64,13 +71,13 @@ enum Exec {
 
       // 3. A terminal, from the container's devpts.
       var terminal: Int32?
-      if case .terminal = plan.process.io {
+      if case .terminal = process.io {
         let root = try step("open the container's root") { () throws(Errno) in
           try openat2(nil, "/", [.path, .directory])
         }
-        terminal = try Console.open(root: root.rawValue, size: plan.process.consoleSize, channel: channel)
+        terminal = try Console.open(root: root.rawValue, size: process.consoleSize, channel: channel)
       }
-      try Program.run(plan.process, terminal: terminal, channel: &channel, useInit: false, waitForStart: false)
+      try Program.run(process, terminal: terminal, channel: &channel, useInit: false, waitForStart: false)
     } catch {
       Handshake.report(channel, error)
     }

@@ -116,13 +116,23 @@ enum Launch {
     }
   }
 
+  /// How long a child may be silent, in milliseconds: a container whose files are served by a hostile or dead file system
+  /// must not hold its shim for ever.
+  private static let patience: Int32 = 60_000
+
   /// Reads the child's messages until it waits, runs or has failed.
   private static func outcome(_ channel: Int32) throws(Fault) -> (console: Int32?, isWaiting: Bool) {
     var console: Int32?
     var executing = false
     do throws(Fault) {
       while true {
-        let message = try step("hear from the container's init") { () throws(Errno) in try Handshake.receive(channel) }
+        let message = try step("hear from the container's init") { () throws(Errno) in
+          var events: UInt32 = 0
+          guard try Polling.wait(channel, for: .readable, milliseconds: patience, events: &events) else {
+            throw Errno.timedOut
+          }
+          return try Handshake.receive(channel)
+        }
         switch message?.kind {
         case .console: console = message?.descriptor
         case .ready: return (console, true)

@@ -21,7 +21,7 @@ struct ProcessPlan {
   let scheduling: Scheduling
   let securityLabel: SecurityLabel?
   let consoleSize: TerminalSize?
-  let io: ProcessIO
+  var io: ProcessIO
 
   /// One limit of setrlimit(2).
   struct ResourceLimit {

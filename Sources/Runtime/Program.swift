@@ -13,7 +13,7 @@ enum Program {
   ) throws(Fault) {
     // 1. Descriptors 0, 1, 2, our end of the handshake as 3, and no other one: nothing of the host's can be reached
     //    through /proc/self/fd (CVE-2024-21626, CVE-2016-9962).
-    try connect(plan.io, terminal: terminal, channel: &channel)
+    try StandardDescriptors.connect(plan.io, terminal: terminal, channel: &channel)
 
     // 2. Limits and priorities, while still root.
     for limit in plan.limits {
@@ -77,32 +77,6 @@ enum Program {
       cl_seccomp_filter($0.baseAddress!, UInt16($0.count / 8), plan.filterFlags)
     }
     try step("load the system call filter") { () throws(Errno) in try check(result) }
-  }
-
-  private static func connect(_ io: ProcessIO, terminal: Int32?, channel: inout Int32) throws(Fault) {
-    let sources: (Int32, Int32, Int32)
-    switch io {
-    case .terminal:
-      guard let terminal else { throw Fault(.internal, "no terminal was made") }
-      sources = (terminal, terminal, terminal)
-    case .descriptors(let input, let output, let error): sources = (input, output, error)
-    }
-    do throws(Errno) {
-      // Above all targets first, so that none is overwritten before it was used.
-      let moved = (
-        try check(cl_dup_from(sources.0, 10)), try check(cl_dup_from(sources.1, 10)),
-        try check(cl_dup_from(sources.2, 10)), try check(cl_dup_from(channel, 10))
-      )
-      for (source, target) in [(moved.0, Int32(0)), (moved.1, 1), (moved.2, 2), (moved.3, 3)] {
-        if dup2(source, target) < 0 { throw Errno(rawValue: errno) }
-      }
-      try Descriptors.setCloseOnExec(3, true)
-      channel = 3
-      try Descriptors.closeAll(from: 4)
-      if terminal != nil { try Terminal.makeControlling(0) }
-    } catch {
-      throw Fault(.internal, "cannot connect the process's input and output", cause: [error.description])
-    }
   }
 
   /// Pipes and the terminal belong to the user, so that it can open /dev/stdout again.

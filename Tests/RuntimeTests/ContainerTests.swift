@@ -251,6 +251,17 @@ struct ContainerTests {
       $0.spec.linux?.uidMappings = [.init(containerID: 0, hostID: 100_000, size: 65536)]
       $0.spec.linux?.gidMappings = [.init(containerID: 0, hostID: 100_000, size: 65536)]
     }
+    var job = box.job(["sleep", "100"])
+    job.spec.linux?.namespaces?.append(.init(type: "user"))
+    job.spec.linux?.uidMappings = [.init(containerID: 0, hostID: 100_000, size: 65536)]
+    job.spec.linux?.gidMappings = [.init(containerID: 0, hostID: 100_000, size: 65536)]
+    job.execs = [Box.process(["sh", "-c", "id -u; hostname exec && hostname"])]
+    job.execs[0].capabilities?.bounding?.append("CAP_SYS_ADMIN")
+    job.execs[0].capabilities?.permitted?.append("CAP_SYS_ADMIN")
+    job.execs[0].capabilities?.effective?.append("CAP_SYS_ADMIN")
+    job.signal = SIGKILL
+    let exec = try box.run(job)
+    #expect(exec.lines == ["0", "exec"], "\(exec)")
     #expect(
       result.lines.map { $0.split(separator: " ").joined(separator: " ") } == ["0", "0", "0", "0 100000 65536", "box"],
       "\(result)")
