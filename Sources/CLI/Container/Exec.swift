@@ -87,12 +87,12 @@ struct Exec: Command {
     }
     let signals = detached ? nil : try Attachment.Signals()
     let gateway = try session.gateway()
-    let started = try gateway.send(
+    let started = try gateway.begin(
       GatewayAPI.Method.containerExec,
       .init(container: container, config: config, attach: detached ? nil : attach))
-    let answer = try signals?.wait(started, on: gateway) ?? gateway.wait(started)
+    let answer = try signals?.finish(started, on: gateway) ?? gateway.finish(started)
     guard let signals, let address = answer.stream else { return 0 }
-    let pending = try gateway.send(GatewayAPI.Method.execWait, .init(exec: answer.exec))
+    let pending = try gateway.begin(GatewayAPI.Method.execWait, .init(exec: answer.exec))
     var options = Attachment.Options()
     options.input = interactive
     options.terminal = terminal
@@ -104,7 +104,7 @@ struct Exec: Command {
     switch end {
     case .detached: return 0
     case .interrupted: return 128 + signal
-    case .closed: return Int32(truncatingIfNeeded: try signals.wait(pending, on: gateway).exitCode)
+    case .closed: return Int32(truncatingIfNeeded: try signals.finish(pending, on: gateway).exitCode)
     }
   }
 }

@@ -62,19 +62,19 @@ struct Run: Command {
     let attaches = attach.stdin || attach.stdout || attach.stderr
     let signals = attaches ? try Attachment.Signals() : nil
     let gateway = try session.gateway()
-    let started = try gateway.send(
+    let started = try gateway.begin(
       GatewayAPI.Method.containerRun,
       .init(
         name: container.name, config: request.config, hostConfig: request.hostConfig, platform: container.platform,
         attach: attaches ? attach : nil))
-    let answer = try signals?.wait(started, on: gateway) ?? gateway.wait(started)
+    let answer = try signals?.finish(started, on: gateway) ?? gateway.finish(started)
     for warning in answer.warnings { Output.note("WARNING: \(warning)\n") }
     try idFile?.write(answer.id)
     guard attaches, let signals, let address = answer.stream else {
       Output.write(answer.id + "\n")
       return 0
     }
-    let pending = try gateway.send(
+    let pending = try gateway.begin(
       GatewayAPI.Method.containerWait,
       .init(container: answer.id, condition: container.removesItself ? .removed : .notRunning))
     var options = Attachment.Options()
@@ -89,7 +89,7 @@ struct Run: Command {
     switch end {
     case .detached: return 0
     case .interrupted: return 128 + signal
-    case .closed: return try ExitCode.of(signals.wait(pending, on: gateway))
+    case .closed: return try ExitCode.of(signals.finish(pending, on: gateway))
     }
   }
 }

@@ -174,7 +174,7 @@ final class Supervisor {
   }
 
   private func note(_ text: String) {
-    Output.note("\(Human.preciseDate(.now)) supervisor: \(text)\n")
+    Output.note("\(Human.preciseDate(.now)) \(text)\n")
     LogFile.bound(settings.places.log("supervisor"))
   }
 

@@ -116,7 +116,9 @@ struct SystemStart: Command {
       if Clock.milliseconds > deadline {
         let names = waiting.map(\.program).joined(separator: ", ")
         let logs = waiting.map { lastLines(places, $0.program) }.joined(separator: "\n")
-        throw CommandFailure("\(names) did not answer within \(timeout) s; the last lines of the logs:\n\(logs)")
+        throw CommandFailure(
+          "\(names) did not answer within \(timeout) s; the last lines of the logs:\n\(logs)\n"
+            + "The supervisor goes on trying; `gantry system stop` ends it.")
       }
     }
   }

@@ -32,10 +32,17 @@ struct Attachment {
     /// Takes the signals that would end or resize.
     init() throws { descriptor = try SignalFD(SignalNumbers.watched) }
 
-    /// Waits for an answer; a signal that comes first ends the command, as it would without us.
-    borrowing func wait<Result>(_ call: PendingCall<Result>, on connection: BlockingConnection) throws -> Result {
+    /// Waits for the only answer that is outstanding on `connection`; a signal that comes first ends the command.
+    @inline(__always)
+    borrowing func finish<Result: Decodable>(_ call: HotCall<Result>, on connection: BlockingConnection) throws
+      -> Result
+    {
+      try waitReadable(connection)
+      return try connection.finish(call)
+    }
+
+    private borrowing func waitReadable(_ connection: BlockingConnection) throws {
       while true {
-        if let result = try connection.answer(call) { return result }
         var fds = [
           pollfd(fd: connection.descriptor, events: Int16(POLLIN), revents: 0),
           pollfd(fd: descriptor.descriptor.rawValue, events: Int16(POLLIN), revents: 0),
@@ -44,7 +51,16 @@ struct Attachment {
         while let (number, _) = try descriptor.next() {
           if number != SIGWINCH, number != SIGCONT { throw CommandFailure("", code: 128 + number) }
         }
-        if fds[0].revents != 0 { try connection.receiveAvailable() }
+        if fds[0].revents != 0 { return }
+      }
+    }
+
+    /// Waits for an answer; a signal that comes first ends the command, as it would without us.
+    borrowing func wait<Result>(_ call: PendingCall<Result>, on connection: BlockingConnection) throws -> Result {
+      while true {
+        if let result = try connection.answer(call) { return result }
+        try waitReadable(connection)
+        try connection.receiveAvailable()
       }
     }
   }

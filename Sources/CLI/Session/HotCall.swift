@@ -1,0 +1,28 @@
+internal import Faults
+internal import JSONRPC
+
+/// A request of `run` and `exec` whose answer has not been taken yet.
+///
+/// These two commands have half a millisecond for their calls. A generic type whose parameters must be `Codable` costs as
+/// much each time the runtime makes one of it (it searches every conformance of the program); this one has no such
+/// parameter, and what uses it is specialised.
+struct HotCall<Result> {
+  /// What the answer will carry.
+  let id: Int64
+}
+
+extension BlockingConnection {
+  /// Sends a request.
+  @inline(__always)
+  func begin<Params: Encodable, Result>(
+    _ method: RPCMethod<Params, Result>, _ params: Params
+  ) throws(Fault) -> HotCall<Result> {
+    HotCall(id: try send(method: method.name, params: try RPCCoding.encode(params)))
+  }
+
+  /// Waits for its answer.
+  @inline(__always)
+  func finish<Result: Decodable>(_ call: HotCall<Result>) throws(Fault) -> Result {
+    try RPCCoding.decode(try wait(id: call.id))
+  }
+}
