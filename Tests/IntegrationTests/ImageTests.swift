@@ -36,7 +36,7 @@ extension IntegrationTests {
       #expect(try await engine.gantry("run", "--rm", tag, "echo", "tagged").trimmed == "tagged")
       #expect(try await engine.gantry("rmi", tag).stdout.contains("Untagged: \(tag)"))
       #expect(try await engine.gantry("run", "--rm", tag, "true", expecting: 125).stderr.contains("No such image"))
-      try await engine.gantry("tag", "busybox", "Upper/case", expecting: 1)
+      try await engine.gantry("tag", "busybox", "upper/Case", expecting: 1)
     }
 
     @Test func anImageInUseIsNotRemoved() async throws {
@@ -104,7 +104,7 @@ extension IntegrationTests {
     @Test func skopeoReadsTheContentFolderAndPodmanRunsWhatItCopied() async throws {
       let layout = engine.root.appending("image")
       let name = "gantry/busybox:latest"
-      let inspected = try await Command.run(["skopeo", "inspect", "oci:\(layout):docker.io/\(name)"])
+      let inspected = try await Command.run(["skopeo", "inspect", "oci:\(layout):\(name)"])
       #expect(inspected.stdout.contains("Layers"))
       let storage = engine.folder.appending(engine.name("podman"))
       let podman = "podman --root \(storage)/root --runroot \(storage)/run --cgroup-manager=cgroupfs"
@@ -113,7 +113,7 @@ extension IntegrationTests {
       let theirs = try await Command.shell(
         """
         mkdir \(storage)
-        skopeo copy -q oci:\(layout):docker.io/\(name) docker-archive:\(storage)/image.tar:copied:latest
+        skopeo copy -q oci:\(layout):\(name) docker-archive:\(storage)/image.tar:copied:latest
         exec unshare -m sh -euc '
           umount /sys/fs/cgroup/unified 2>/dev/null || true
           \(podman) load -q -i \(storage)/image.tar >/dev/null

@@ -19,7 +19,7 @@ extension IntegrationTests {
 
     @Test func aSignalIs128AndItsNumber() async throws {
       // Pid 1 ignores what it has no handler for, so a child kills itself and the shell passes its status on.
-      try await engine.busybox([], "sh", "-c", "sh -c 'kill -TERM $$'", expecting: 143)
+      try await engine.busybox([], "sh", "-c", "sh -c 'kill -TERM $$'; exit $?", expecting: 143)
       try await engine.busybox(["--init"], "sh", "-c", "kill -KILL $$", expecting: 137)
     }
 
@@ -154,8 +154,8 @@ extension IntegrationTests {
 
     @Test func privilegedHasDevicesAndMayMount() async throws {
       try await engine.busybox(
-        ["--privileged"], "sh", "-c", "mount -t tmpfs none /mnt && test -e /dev/mem -o -e /dev/kmsg")
-      try await engine.busybox([], "mount", "-t", "tmpfs", "none", "/mnt", expecting: 1)
+        ["--privileged"], "sh", "-c", "mount -t tmpfs none /tmp && test -e /dev/mem -o -e /dev/kmsg")
+      try await engine.busybox([], "mount", "-t", "tmpfs", "none", "/tmp", expecting: 1)
     }
 
     @Test func securityOptions() async throws {

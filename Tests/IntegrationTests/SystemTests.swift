@@ -47,7 +47,7 @@ extension IntegrationTests {
       #expect(client.stdout.contains("Version"))
       #expect(try await engine.gantry("version", "--format", "{{.Server.Version}}").trimmed.isEmpty == false)
       let info = try await engine.gantry("info", "--format", "{{.Driver}} {{.OSType}} {{.NCPU}}")
-      #expect(info.trimmed.hasPrefix("overlayfs linux "))
+      #expect(info.trimmed.hasPrefix("overlay2 linux "))
     }
 
     @Test(arguments: ["bash", "zsh", "fish"]) func completion(shell: String) async throws {

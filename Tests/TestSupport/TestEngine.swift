@@ -91,9 +91,14 @@ public final class TestEngine: Sendable {
 
   /// The pid of one of this engine's services, as `system status` tells it.
   public func pid(of service: String) async throws -> Int32 {
+    try #require(await pidIfUp(of: service), "\(service) does not run")
+  }
+
+  /// The same; nil while the service is down.
+  public func pidIfUp(of service: String) async throws -> Int32? {
     let status = try await gantry("system", "status", "--format", "{{.Name}} {{.PID}}", expecting: nil)
     let line = status.lines.first { $0.hasPrefix(service + " ") }
-    return try #require(line.flatMap { Int32($0.split(separator: " ")[1]) }, "\(service) is not in \(status)")
+    return line.flatMap { Int32($0.split(separator: " ")[1]) }
   }
 
   /// Waits until `condition` holds, asking every 20 ms; fails with `what` after `seconds`.
