@@ -125,7 +125,7 @@ let allTests: [Target] = [
   .executableTarget(
     name: "runtime-probe", dependencies: ["Runtime", "Cgroups", "Linux", "OCI", "Faults", system],
     path: "Tests/RuntimeProbe", swiftSettings: swiftSettings),
-  tests("RuntimeTests", ["runtime-probe", "Runtime", "Linux", "OCI", "Faults", system]),
+  tests("RuntimeTests", ["runtime-probe", "Runtime", "Seccomp", "Linux", "OCI", "Faults", system]),
   tests("OCITests", ["OCI", "Faults"]),
   tests("CLITests", ["CLI", "JSONRPC", "Protocol", "Linux", "Faults", system]),
   tests("ContentStoreTests", ["ContentStore", "OCI", "Faults", system]),

@@ -11,6 +11,7 @@ internal import SystemPackage
 /// - a number is an id: an entry whose *name* is that number is not it;
 /// - supplementary groups are those of /etc/group for the user (unless a group was named) and those asked for, and the
 ///   primary group is always among them;
+/// - an empty USER is the given uid, with the groups that /etc/group has for it; without one, ids are taken as they are;
 /// - the files are plain files of at most 16 MiB, opened inside the container's root.
 struct Identity: Equatable {
   var uid: UInt32
@@ -27,10 +28,10 @@ struct Identity: Equatable {
   static func resolve(_ user: RuntimeSpec.User, root: Int32, needsHome: Bool) throws(Fault) -> Identity {
     var identity = Identity(uid: user.uid, gid: user.gid, groups: [])
     var extra: [UInt32] = user.additionalGids ?? []
-    if let name = user.username, !name.isEmpty {
+    if let name = user.username {
       let files = AccountFiles(passwd: try read("etc/passwd", root), group: try read("etc/group", root))
       let supplementary: [UInt32]
-      (identity, supplementary) = try files.resolve(name)
+      (identity, supplementary) = try files.resolve(name.isEmpty ? String(user.uid) : name)
       extra = supplementary + extra
     } else {
       guard user.uid <= maximumID, user.gid <= maximumID else { throw outOfRange("\(user.uid):\(user.gid)") }

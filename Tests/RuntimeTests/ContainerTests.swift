@@ -61,7 +61,7 @@ struct ContainerTests {
   }
 
   @Test(arguments: [
-    ("", "uid=0(root) gid=0(root) groups=0(root)"),
+    ("", "uid=0(root) gid=0(root) groups=0(root),10(wheel)"),
     ("ann", "uid=1000(ann) gid=1001(ann) groups=10(wheel),1001(ann),2000(extra)"),
     ("1000", "uid=1000(ann) gid=1001(ann) groups=10(wheel),1001(ann),2000(extra)"),
     ("ann:wheel", "uid=1000(ann) gid=10(wheel) groups=10(wheel)"),
