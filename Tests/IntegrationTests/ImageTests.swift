@@ -117,7 +117,7 @@ extension IntegrationTests {
         exec unshare -m sh -euc '
           umount /sys/fs/cgroup/unified 2>/dev/null || true
           \(podman) load -q -i \(storage)/image.tar >/dev/null
-          \(podman) run --rm --network none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 localhost/copied sh -c "echo same; busybox | head -n 1"
+          \(podman) run --rm --network none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 docker.io/library/copied sh -c "echo same; busybox | head -n 1"
           \(podman) rmi -af >/dev/null; \(podman) system reset -f >/dev/null 2>&1 || true'
         """, seconds: 120)
       #expect(theirs.stdout == ours)

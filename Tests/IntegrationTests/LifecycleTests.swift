@@ -142,7 +142,7 @@ extension IntegrationTests {
         """
       #expect(
         try await engine.gantry("inspect", "-f", wanted, name).trimmed
-          == "sleep [\"1000\"] true busybox none overlayfs 0 64 A=1")
+          == "sleep [\"1000\"] true busybox none overlay2 0 64 A=1")
       try await engine.gantry("rm", "-f", name)
     }
 
