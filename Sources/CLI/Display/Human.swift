@@ -81,13 +81,14 @@ enum Human {
 
   /// `text` in at most `width` characters, an ellipsis in place of what is cut.
   static func ellipsis(_ text: String, _ width: Int) -> String {
-    text.count <= width ? text : String(text.prefix(width - 1)) + "…"
+    if text.utf8.count <= width { return text }
+    return text.unicodeScalars.count <= width ? text : String(text.unicodeScalars.prefix(width - 1)) + "…"
   }
 
   /// The first twelve digits of an id, without the name of its hash.
   static func shortID(_ id: String) -> String {
-    let digits = id.split(separator: ":", maxSplits: 1).last ?? ""
-    return String(digits.prefix(12))
+    let start = id.utf8.firstIndex(of: UInt8(ascii: ":")).map { id.utf8.index(after: $0) } ?? id.startIndex
+    return String(id[start...].utf8.prefix(12)) ?? id
   }
 }
 

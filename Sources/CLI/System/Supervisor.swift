@@ -92,8 +92,10 @@ final class Supervisor {
         }
       }
       poll(&fds, nfds_t(fds.count), Int32(max(wake - Self.now, 0)))
-      while let (signal, _) = try? signals.next() {
-        if signal != SIGHUP { return stop() }
+      while let (signal, sender) = try? signals.next() {
+        guard signal != SIGHUP else { continue }
+        note("process \(sender) sent signal \(signal)")
+        return stop()
       }
       for index in entries.indices { check(index) }
       if Self.now >= nextLogCheck {
