@@ -57,6 +57,14 @@ import Testing
         """)
   }
 
+  @Test func aCommandStaysOnItsLine() throws {
+    var summary = Self.rows[0].summary
+    summary.command = "sh -c 'a\nb\t\"c\"'"
+    let text = try ListOptions(format: "{{.Command}}", whole: true).text([ContainerRow(summary: summary, now: Self.now)]
+    )
+    #expect(text == #""sh -c 'a\nb\t\"c\"'""# + "\n")
+  }
+
   @Test func formatsOfAList() throws {
     func text(_ format: String?, quiet: Bool = false, whole: Bool = false) throws -> String {
       try ListOptions(format: format, quiet: quiet, whole: whole).text(Self.rows)

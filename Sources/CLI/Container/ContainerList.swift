@@ -76,8 +76,7 @@ struct ContainerRow: ListDisplayable {
       return image.isEmpty ? "<no image>" : whole || !image.hasPrefix("sha256:") ? image : Human.shortID(image)
     },
     ListColumn("Command", "COMMAND") { row, whole in
-      let command = JSONValue.string(row.summary.command).text
-      return "\"" + (whole ? command : Human.ellipsis(command, 20)) + "\""
+      JSONValue.string(whole ? row.summary.command : Human.ellipsis(row.summary.command, 20)).json
     },
     ListColumn("RunningFor", "CREATED") { row, _ in Human.ago(Moment(seconds: row.summary.created), now: row.now) },
     ListColumn("Status", "STATUS") { row, _ in row.summary.status },

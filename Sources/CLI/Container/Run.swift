@@ -47,6 +47,9 @@ struct Run: Command {
       return try start(session)
     } catch let fault as Fault {
       Output.fail(Output.words(of: fault, debug: session.options.debug) + "\n")
+      if fault.code == .notFound {
+        Output.note("`gantry images` lists the images there are; `gantry load -i FILE` brings one in.\n")
+      }
       return ExitCode.ofStart(fault)
     } catch var failure as CommandFailure {
       if failure.code == 1 { failure.code = ExitCode.engineFailed }
