@@ -119,6 +119,7 @@ func run(_ job: Job) -> Report {
   if let cgroup {
     try? cgroup.killAll()
     try? cgroup.remove()
+    try? Cgroup.removeEmptyParents(of: cgroup.path)
   }
   return report
 }
