@@ -109,6 +109,9 @@ let fixtures: [Target] = [
 let testSupport: Target.Dependency = "TestSupport"
 
 let allTests: [Target] = [
+  tests(
+    "TasksTests",
+    ["Tasks", "ShimCore", "Cgroups", "Protocol", "JSONRPC", "Linux", "OCI", "Faults", log, system]),
   tests("ArchiveTests", ["Archive", "ArchiveFixtures", "Faults", "Linux", system]),
   tests(
     "SnapshotsTests",

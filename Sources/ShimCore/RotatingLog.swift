@@ -38,7 +38,9 @@ public final class RotatingLog {
       var length = end - cursor
       if maxSize > 0 && size + length > maxSize {
         let from = max(maxSize - size - 1, 0)
-        if let newline = memchr(cursor + from, 10, length - from) { length = newline - UnsafeMutableRawPointer(mutating: cursor) + 1 }
+        if let newline = memchr(cursor + from, 10, length - from) {
+          length = newline - UnsafeMutableRawPointer(mutating: cursor) + 1
+        }
       }
       writeAll(UnsafeRawBufferPointer(start: cursor, count: length))
       cursor += length

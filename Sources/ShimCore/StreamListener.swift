@@ -109,7 +109,9 @@ final class StreamListener {
     let value = (generator.next() as UInt64, generator.next() as UInt64)
     var text: [UInt8] = []
     for half in [value.0, value.1] {
-      for shift in stride(from: 60, through: 0, by: -4) { text.append(digits[Int(truncatingIfNeeded: half >> UInt64(shift)) & 15]) }
+      for shift in stride(from: 60, through: 0, by: -4) {
+        text.append(digits[Int(truncatingIfNeeded: half >> UInt64(shift)) & 15])
+      }
     }
     return String(decoding: text, as: UTF8.self)
   }

@@ -41,12 +41,13 @@ extension TaskManager {
     task.process = box
     do {
       let token = Promise<UInt64>()
-      let number = try monitor.watch(descriptor, .readable) { [weak self] _ in
-        guard let self, task.takeProcess() != nil else { return }
+      let number = try monitor.watch(descriptor, .readable) { [weak self, monitor] _ in
+        guard let number = token.now else { return }  // not yet: the descriptor stays readable
+        monitor.remove(descriptor, token: number)
+        guard task.takeProcess() != nil else { return }
         _ = try? box.process.wait(noHang: true)  // reaps a shim that is our child
         task.livingShim?.drain()
-        shimEnded(task)
-        monitor.remove(descriptor, token: token.now ?? 0)
+        self?.shimEnded(task)
       }
       token.fulfil(number)
     } catch {

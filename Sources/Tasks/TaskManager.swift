@@ -204,7 +204,9 @@ public final class TaskManager: Sendable {
       guard (try? await Task.sleep(for: .seconds(Self.mostSecondsToStart))) != nil else { return }
       ready.fulfil(
         .failure(
-          Fault(.deadlineExceeded, "container \(task.id) did not start within \(Self.mostSecondsToStart) s: a mount waits")))
+          Fault(
+            .deadlineExceeded, "container \(task.id) did not start within \(Self.mostSecondsToStart) s: a mount waits"))
+      )
     }
     defer { timer.cancel() }
     return try await ready.value.get()

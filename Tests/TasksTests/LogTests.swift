@@ -32,7 +32,8 @@ func encode(_ chunks: [[UInt8]], finish: Bool = true, stream: String = "stdout")
     Array("say \"hi\"\t\\ \u{1}\r\n".utf8).withUnsafeBytes { encoder.append($0, time: time, into: buffer) }
     buffer.flush()
     #expect(
-      String(decoding: out, as: UTF8.self) == #"{"log":"say \"hi\"\t\\ \u0001\r\n","stream":"stderr","attrs":{"a":"b"},"#
+      String(decoding: out, as: UTF8.self)
+        == #"{"log":"say \"hi\"\t\\ \u0001\r\n","stream":"stderr","attrs":{"a":"b"},"#
         + #""time":"2026-01-02T03:04:05.000000006Z"}"# + "\n")
   }
 

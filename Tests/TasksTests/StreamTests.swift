@@ -68,7 +68,9 @@ func received(_ fd: Int32) -> [UInt8]? {
     rig.turn()
     rig.say("oops", on: rig.stderr)
     rig.turn()
-    #expect(received(client) == [1, 0, 0, 0, 0, 0, 0, 6] + Array("hello\n".utf8) + [2, 0, 0, 0, 0, 0, 0, 4] + Array("oops".utf8))
+    #expect(
+      received(client) == [1, 0, 0, 0, 0, 0, 0, 6] + Array("hello\n".utf8) + [2, 0, 0, 0, 0, 0, 0, 4]
+        + Array("oops".utf8))
   }
 
   @Test func aTerminalIsRaw() throws {
