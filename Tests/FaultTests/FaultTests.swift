@@ -37,7 +37,7 @@ struct FaultTests {
   func left(_ engine: TestEngine) async throws -> String {
     try await Command.shell(
       """
-      ls -A \(engine.state)/tasks 2>/dev/null | sed 's/^/task /'
+      ls -A \(engine.state)/tasks 2>/dev/null | grep -vx lock | sed 's/^/task /'
       ls -A \(engine.root)/snapshot/active 2>/dev/null | sed 's/^/snapshot /'
       ls -A \(engine.root)/snapshot/trash 2>/dev/null | sed 's/^/trash /'
       ls -A \(engine.root)/gateway/containers 2>/dev/null | sed 's/^/container /'
