@@ -32,7 +32,7 @@ enum ServiceProbe {
     return row
   }
 
-  /// The share of memory (PSS) of a process in bytes; its resident size where that may not be read.
+  /// The share of memory (PSS) of a process in bytes; nil where it may not be read.
   private static func memory(of pid: Int32?) -> Int64? {
     guard let pid, let memory = try? ProcFiles.memory(pid: pid) else { return nil }
     return Int64(memory.proportional)

@@ -25,6 +25,7 @@ struct SystemStop: Command {
 
   func run(in session: Session) throws -> Int32 {
     let places = EnginePlaces(session.options)
+    guard geteuid() == 0 else { throw CommandFailure("the services run as root: run `sudo gantry system stop`") }
     if containers { try stopContainers(session) }
     if Systemd.manages(session.options), places.runningSupervisor() == nil {
       try Systemd.run("stop")
