@@ -67,16 +67,20 @@ let layer1: [Target] = [
 let layer2: [Target] = [
   library("RPCService", ["JSONRPC", "Protocol", "Linux", "Faults", log, system] + nio),
   library("ContentStore", ["Linux", "OCI", "Faults", crypto, system]),
-  library("Images", ["ContentStore", "Archive", "Linux", "OCI", "JSONRPC", "Protocol", "Faults", crypto, grdb, log, system]),
+  library(
+    "Images", ["ContentStore", "Archive", "Linux", "OCI", "JSONRPC", "Protocol", "Faults", crypto, grdb, log, system]),
   library("Snapshots", ["Archive", "Linux", "OCI", "Protocol", "Faults", grdb, log, system]),
   library("Runtime", ["CLinux", "Linux", "Cgroups", "OCI", "Faults", system]),
   library("ShimCore", ["Runtime", "CLinux", "Cgroups", "JSONRPC", "Protocol", "Linux", "OCI", "Faults", system]),
-  library("Tasks", ["ShimCore", "CLinux", "Linux", "Cgroups", "Seccomp", "OCI", "JSONRPC", "Protocol", "Faults", log, system]),
+  library(
+    "Tasks", ["ShimCore", "CLinux", "Linux", "Cgroups", "Seccomp", "OCI", "JSONRPC", "Protocol", "Faults", log, system]),
   library("Engine", ["JSONRPC", "Linux", "OCI", "Protocol", "Faults", grdb, log, system]),
 ]
 
 let services: [Target] = [
-  service("gantryd", "Gateway", ["Engine", "RPCService", "Protocol", "JSONRPC", "Linux", "Faults", argumentParser, log, system]),
+  service(
+    "gantryd", "Gateway",
+    ["Engine", "RPCService", "Protocol", "JSONRPC", "Linux", "Faults", argumentParser, log, system]),
   service("gantry-imaged", "Image", ["Images", "RPCService", argumentParser]),
   service("gantry-snapshotd", "Snapshot", ["Snapshots", "RPCService", argumentParser]),
   service("gantry-taskd", "Task", ["Tasks", "RPCService", argumentParser]),

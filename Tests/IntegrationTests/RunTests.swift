@@ -178,7 +178,9 @@ extension IntegrationTests {
         "run", "--name", name, "--label", "a=1", "--label", "b", "--cidfile", cidfile.string, "busybox", "true")
       let id = try await Command.shell("cat \(cidfile)").trimmed
       #expect(
-        try await engine.gantry("inspect", "-f", "{{.Id}} {{index .Config.Labels \"a\"}} {{index .Config.Labels \"b\"}}.", name).trimmed
+        try await engine.gantry(
+          "inspect", "-f", "{{.Id}} {{index .Config.Labels \"a\"}} {{index .Config.Labels \"b\"}}.", name
+        ).trimmed
           == "\(id) 1 .")
       try await engine.gantry("run", "--cidfile", cidfile.string, "busybox", "true", expecting: 125)
       try await engine.gantry("rm", name)
