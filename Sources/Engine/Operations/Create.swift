@@ -128,9 +128,11 @@ extension Engine {
         try Folders.make(volumeFolder(mount.volume ?? ""), mode: 0o701)
         try Folders.make(mount.source, mode: 0o755)
       case .bind:
+        // What is there may be a file as well as a folder; what `-v` makes is a folder.
+        if Folders.exists(mount.source) { continue }
         if mount.createSource {
           try Folders.make(mount.source, mode: 0o755)
-        } else if !Folders.exists(mount.source) {
+        } else {
           throw Fault(
             .invalidArgument,
             "invalid mount config for type \"bind\": bind source path does not exist: \(mount.source)")
