@@ -88,7 +88,7 @@ struct Attachment {
       return connection
     }
     if options.terminal {
-      if options.input { RawTerminal.enter() }
+      if options.input { pump.type(RawTerminal.enter()) }
       try? resize(sideConnection())
     }
     defer { RawTerminal.leave() }

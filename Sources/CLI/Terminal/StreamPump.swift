@@ -60,10 +60,19 @@ final class StreamPump {
     Descriptors.close(socket)
   }
 
+  /// Takes what was typed before the pump works.
+  func type(_ bytes: [UInt8]) {
+    let typed = bytes.withUnsafeBytes { filter.feed($0) }
+    pending = typed.pass
+    pendingStart = 0
+    detached = typed.detached
+  }
+
   /// Works until the end; `onSignal` is called when the signal descriptor is readable.
   func run(onSignal: () throws -> AfterSignal) throws -> End {
     try Descriptors.setNonBlocking(socket, true)
     if !options.input { UnixSocket.shutdownWriting(socket) }
+    if detached { return .detached }
     let readable = Int16(POLLIN)
     let writable = Int16(POLLOUT)
     while true {
