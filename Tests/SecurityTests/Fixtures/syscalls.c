@@ -41,6 +41,10 @@ int main(int argc, char **argv) {
   if (!strcmp(what, "setns")) return tell(syscall(SYS_setns, open("/proc/self/ns/mnt", O_RDONLY), 0));
   if (!strcmp(what, "bpf")) return tell(syscall(SYS_bpf, 0, 0, 0));
   if (!strcmp(what, "keyctl")) return tell(syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0));
+  if (!strcmp(what, "session")) {
+    long id = syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0);
+    return id < 0 ? tell(id) : printf("%ld\n", id) < 0;
+  }
   if (!strcmp(what, "add_key")) return tell(syscall(SYS_add_key, "user", "k", "v", 1, KEY_SPEC_SESSION_KEYRING));
   if (!strcmp(what, "clone3")) return tell(syscall(SYS_clone3, 0, 0));
   if (!strcmp(what, "ptrace-init")) return tell(ptrace(PTRACE_ATTACH, 1, 0, 0));
