@@ -160,7 +160,8 @@ final class Shim {
   /// A full /run does not end a container: without state.json only a killed shim's container is harder to explain.
   private func writeProgress() {
     do throws(Fault) {
-      try folder.write(.progress, TaskProgress(shimPid: getpid(), pid: process.pid, startedAt: startedAt))
+      let progress = TaskProgress(shimPid: getpid(), pid: process.pid, startedAt: startedAt)
+      try folder.write(.progress, bytes: Array(progress.json.utf8))
     } catch {
       Diagnostics.say("container \(options.id): \(error)")
     }
@@ -212,7 +213,7 @@ final class Shim {
     let outcome = TaskOutcome(
       pid: process.pid, startedAt: startedAt, exit: exit, execs: execs.compactMapValues(\.exit))
     do throws(Fault) {
-      try folder.write(.outcome, outcome)
+      try folder.write(.outcome, bytes: Array(outcome.json.utf8))
       outcomeWritten = true
     } catch {
       Diagnostics.say("container \(options.id): \(error)")

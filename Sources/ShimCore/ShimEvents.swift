@@ -32,12 +32,7 @@ extension PeerList {
   {
     let event = ShimAPI.ShimEvent(
       type: type, time: LogTime.now().text, id: id, exec: exec, pid: pid.map(Int64.init), exit: exit)
-    do throws(Fault) {
-      let params = try RPCCoding.encode(event)
-      broadcast(Array(try MessageCodec.notification(ShimAPI.Notification.event.name, params: params)))
-    } catch {
-      Diagnostics.say("container \(id): \(error)")
-    }
+    broadcast(Array(event.line.utf8))
   }
 }
 

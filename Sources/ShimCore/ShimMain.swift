@@ -43,7 +43,8 @@ public enum ShimMain {
 
   /// Sends the first line. A taskd that is gone finds the task by its folder.
   private static func report(_ ready: ShimReady, _ control: Int32?) {
-    guard let control, var line = try? Array(JSONEncoder().encode(ready)) else { return }
+    guard let control else { return }
+    var line = ready.failure == nil ? Array(ready.json.utf8) : (try? Array(JSONEncoder().encode(ready))) ?? []
     line.append(10)
     _ = try? line.withUnsafeBytes { bytes throws(Errno) in try UnixSocket.send(control, bytes) }
   }
