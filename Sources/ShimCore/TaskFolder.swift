@@ -44,6 +44,7 @@ public struct TaskFolder: Sendable {
   /// The decoded content of a JSON file; nil when it does not exist. Fails with `corrupt` when it cannot be read.
   public func read<Value: Decodable>(_ file: File, as type: Value.Type) throws(Fault) -> Value? {
     guard let bytes = try bytes(file) else { return nil }
+    if let value = try? QuickDecoder.decode(type, from: bytes) { return value }
     do {
       return try JSONDecoder().decode(type, from: Data(bytes))
     } catch {
