@@ -61,7 +61,7 @@ final class ProcessStdio {
   func releaseHold() {
     guard held else { return }
     held = false
-    updateReading()
+    resumeReading()
   }
 
   /// Attaches the connected socket `fd`; the first client ends a hold.
@@ -74,10 +74,10 @@ final class ProcessStdio {
       if input.isFull { for client in clients { client.setInputWanted(false) } }
     }
     client.onInputEnd = { [unowned self] _ in input?.finish() }
-    client.onDrained = { [unowned self] _ in updateReading() }
+    client.onDrained = { [unowned self] _ in resumeReading() }
     client.onClosed = { [unowned self] client in
       clients.removeAll { $0 === client }
-      updateReading()
+      resumeReading()
       onClientGone()
     }
     clients.append(client)
@@ -110,8 +110,7 @@ final class ProcessStdio {
   func processExited() {
     exited = true
     input?.close()
-    updateReading()
-    if !held && !isCongested { for index in outputs.indices { readAll(index) } }
+    resumeReading()
   }
 
   /// Stops everything: drops clients, reads what is there into the log, closes.
@@ -133,6 +132,13 @@ final class ProcessStdio {
       // Forgotten, not changed to nothing: a pipe without writers reports a hang-up for ever.
       if reading { loop.watch(fd, .read) { [unowned self] _ in readOnce(index) } } else { loop.forget(fd) }
     }
+  }
+
+  /// Reads again where nothing holds it back. After the process's end everything there is, at once: a child that still has
+  /// the output open would never report an end.
+  private func resumeReading() {
+    updateReading()
+    if exited && !held { for index in outputs.indices { readAll(index) } }
   }
 
   private func readOnce(_ index: Int) {

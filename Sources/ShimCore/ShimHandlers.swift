@@ -108,7 +108,12 @@ extension Shim: ShimHandler {
     do throws(Fault) {
       return try Container.exec(request)
     } catch {
-      if process.pidFD.isAlive() { throw error }
+      // An init that is ending waits for the exec's own end first: give it a moment to be seen.
+      var events: UInt32 = 0
+      let ended = try? Polling.wait(
+        process.pidFD.descriptor.rawValue, for: .readable, milliseconds: error.code == .internal ? 20 : 0,
+        events: &events)
+      guard ended == true else { throw error }
       throw Fault(.conflict, "container \(options.id) has just ended", cause: [error.message] + error.cause)
     }
   }

@@ -58,13 +58,20 @@ extension TaskManager {
 
   /// Takes over a folder without a shim.
   private func takeOver(_ id: String, _ folder: TaskFolder) async throws(Fault) {
-    let options = try folder.read(.options, as: TaskOptions.self)
     let progress = try folder.read(.progress, as: TaskProgress.self)
     let outcome = try folder.read(.outcome, as: TaskOutcome.self)
-    guard let options, progress != nil || outcome != nil else {
+    guard progress != nil || outcome != nil else {
+      // Its files may be cut off too: then no shim has read them, and there is nothing but the folder.
       log.info("a container that was never finished is cleaned", metadata: ["task": "\(id)"])
-      if let options, let fault = await Thread.run({ Self.clean(cgroup: options.cgroup) }) { throw fault }
+      if let options = (try? folder.read(.options, as: TaskOptions.self)) ?? nil,
+        let fault = await Thread.run({ Self.clean(cgroup: options.cgroup) })
+      {
+        throw fault
+      }
       return try folder.remove()
+    }
+    guard let options = try folder.read(.options, as: TaskOptions.self) else {
+      throw Fault(.corrupt, "\(folder.path(.options)) is missing: the folder is left as it is")
     }
     let task = ManagedTask(id: id, folder: folder, cgroup: options.cgroup)
     task.shimHasEnded()

@@ -178,6 +178,20 @@ func received(_ fd: Int32) -> [UInt8]? {
     #expect(received(client) == nil)
   }
 
+  @Test func aLateClientOfAnEndedProcessGetsAllAndTheEnd() throws {
+    let rig = Rig(held: true)
+    rig.say("all", on: rig.stdout)
+    rig.io.processExited()
+    rig.io.exitWasRecorded()
+    rig.turn()
+    // The rig keeps the writing ends open, as a child of the process would.
+    let client = rig.client(primary: true)
+    defer { close(client) }
+    rig.turn()
+    #expect(received(client)?.suffix(3) == ArraySlice("all".utf8))
+    #expect(received(client) == nil)
+  }
+
   /// Writes pieces of 64 kB as long as they are taken; returns the bytes and pieces that were.
   private func flood(_ rig: Rig, pieces: Int) -> (Int, Int) {
     _ = fcntl(rig.stdout, F_SETFL, O_NONBLOCK)
