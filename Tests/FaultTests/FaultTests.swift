@@ -23,8 +23,13 @@ struct FaultTests {
 
   /// After every container is removed: no process, cgroup, mount, task folder, snapshot folder or row.
   func expectNothingLeft(_ engine: TestEngine) async throws {
-    let containers = try await engine.gantry("ps", "-aq").lines.map(String.init)
-    if !containers.isEmpty { try await engine.gantry(["rm", "-f"] + containers) }
+    // What a killed service was removing is removed when it is back: then asking again finds nothing to do.
+    try await engine.eventually("every container is removed", seconds: 20) {
+      let containers = try await engine.gantry("ps", "-aq", expecting: nil).lines.map(String.init)
+      if containers.isEmpty { return true }
+      try await engine.gantry(["rm", "-f"] + containers, expecting: nil)
+      return false
+    }
     var rest = ""
     for _ in 0..<100 {
       rest = try await left(engine)
@@ -43,7 +48,7 @@ struct FaultTests {
       ls -A \(engine.root)/gateway/containers 2>/dev/null | sed 's/^/container /'
       grep \(engine.folder) /proc/self/mountinfo | sed 's/^/mount /'
       for p in /proc/[0-9]*; do
-        case $(tr '\\0' ' ' <$p/cmdline 2>/dev/null) in *shim*\(engine.state)*) echo "process $p";; esac
+        case $(tr '\\0' ' ' <$p/cmdline 2>/dev/null) in gantry-shim*\(engine.state)*) echo "process $p";; esac
       done
       true
       """

@@ -16,7 +16,8 @@ struct DocumentTests {
     let engine = try await TestEngine.start()
     do {
       let image = try await TestImage.busybox()
-      _ = try await Command.shell("cp \(image) \(engine.folder)/image.tar")
+      _ = try await Command.shell(
+        "cp \(image) \(engine.folder)/image.tar; ln -s \(TestEngine.repository)/Protocols \(engine.folder)/Protocols")
       // The installation and the tests themselves have tests of their own.
       for command in commands where !command.hasPrefix("sudo deploy/") {
         try await run(command, engine)
@@ -31,10 +32,9 @@ struct DocumentTests {
   func run(_ command: String, _ engine: TestEngine) async throws {
     let path = "\(TestEngine.binaries):\(ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin")"
     let environment = engine.environment.merging(["PATH": path]) { $1 }
-    let folder = command.contains("python3 Protocols/") ? TestEngine.repository : engine.folder
-    let script = "cd \(folder)\n\(command)"
-    // What wants a terminal gets one, with nothing typed on it.
+    let script = "cd \(engine.folder)\n\(command)"
+    // What wants a terminal gets one, on which `exit` is typed.
     let words = command.contains(" -it ") ? ["script", "-qec", script, "/dev/null"] : ["/bin/sh", "-euc", script]
-    _ = try await Command.run(words, environment: environment)
+    _ = try await Command.run(words, input: "exit\n", environment: environment)
   }
 }
