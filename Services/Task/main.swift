@@ -35,5 +35,5 @@ await ServiceMain.run(
 ) { (service: ServiceContext) async throws(Fault) -> ServiceParts in
   let manager = try TaskManager(state: service.state, shim: options.shimPath, log: service.logger)
   try await manager.recover()
-  return ServiceParts(table: TaskDispatch.table(manager))
+  return ServiceParts(table: TaskDispatch.table(manager), onShutdown: { manager.close() })
 }

@@ -1,3 +1,4 @@
+internal import Cgroups
 public import Faults
 internal import Glibc
 internal import JSONRPC
@@ -24,6 +25,9 @@ public import SystemPackage
 public final class TaskManager: Sendable {
   /// A container that takes longer to make is given up.
   private static let mostSecondsToStart = 60
+
+  /// Where containers live whose description names no cgroup.
+  private static let cgroupParent = "/gantry"
 
   let tasksFolder: FilePath
   let log: Logger
@@ -96,13 +100,22 @@ public final class TaskManager: Sendable {
     }
   }
 
+  /// Leaves no folder of ours in the cgroup hierarchies when no container is in them; for an orderly stop.
+  public func close() {
+    do throws(Fault) {
+      try Cgroup.removeEmptyParents(of: "\(Self.cgroupParent)/container")
+    } catch {
+      log.notice("the cgroup \(Self.cgroupParent) stays", metadata: ["cause": "\(error)"])
+    }
+  }
+
   // MARK: Create
 
   /// Makes a container and, when asked, starts it; on failure nothing of it is left.
   func make(_ params: TaskAPI.CreateParams) async throws(Fault) -> TaskAPI.CreateResult {
     try Self.check(params)
     let folder = folder(of: params.id)
-    let cgroup = params.spec.linux?.cgroupsPath ?? "/gantry/\(params.id)"
+    let cgroup = params.spec.linux?.cgroupsPath ?? "\(Self.cgroupParent)/\(params.id)"
     let task = ManagedTask(id: params.id, folder: folder, cgroup: cgroup)
     try insert(task)
     do throws(Fault) {
