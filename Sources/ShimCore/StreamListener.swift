@@ -17,6 +17,8 @@ final class StreamListener {
   private let listener: Int32
   private unowned let loop: EventLoop
   private var tokens: [String: (Int32) -> Void] = [:]
+  /// Those of clients that must not miss anything.
+  private var awaited: Set<String> = []
   private var waiting: Set<Int32> = []
 
   /// Listens at `path`, for root alone.
@@ -30,8 +32,8 @@ final class StreamListener {
     loop.watch(listener, .read) { [unowned self] _ in accept() }
   }
 
-  /// Whether a promised client may still come.
-  var expectsClients: Bool { !tokens.isEmpty || !waiting.isEmpty }
+  /// Whether a client that was promised everything may still come.
+  var expectsClients: Bool { !awaited.isEmpty }
 
   /// Fails with `limitExceeded` when too many promised clients have not come yet.
   func requireRoom() throws(Fault) {
@@ -42,15 +44,20 @@ final class StreamListener {
   }
 
   /// A token for one connection, which is handed to `attach`; `expired` is called instead when it does not come.
-  func promise(attach: @escaping (Int32) -> Void, expired: @escaping () -> Void) throws(Fault) -> String {
+  func promise(
+    awaited: Bool, attach: @escaping (Int32) -> Void, expired: @escaping () -> Void
+  ) throws(Fault) -> String {
     try requireRoom()
     let token = Self.randomToken()
+    if awaited { self.awaited.insert(token) }
     let timer = loop.after(milliseconds: Self.tokenMilliseconds) { [unowned self] in
+      self.awaited.remove(token)
       if tokens.removeValue(forKey: token) != nil { expired() }
     }
     tokens[token] = { [unowned self] fd in
       loop.cancel(timer)
       attach(fd)
+      self.awaited.remove(token)
     }
     return token
   }

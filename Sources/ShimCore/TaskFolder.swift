@@ -104,11 +104,27 @@ public struct TaskFolder: Sendable {
     }
   }
 
+  /// What a name in the folder of all tasks begins with when its removal has begun.
+  public static let goneMark = ".gone-"
+
   /// Removes the folder and the files in it; what is gone already is no failure.
+  ///
+  /// The folder is renamed first: a removal that is cut off never looks like a task.
   public func remove() throws(Fault) {
-    for name in (try? Files.list(path.string)) ?? [] { unlink(path.appending(name).string) }
-    guard rmdir(path.string) == 0 || errno == ENOENT else {
+    let name = path.lastComponent?.string ?? ""
+    if name.hasPrefix(Self.goneMark) { return try Self.empty(path) }
+    let gone = path.removingLastComponent().appending(Self.goneMark + name)
+    try Self.empty(gone)
+    if rename(path.string, gone.string) != 0 && errno != ENOENT {
       throw Fault(.internal, "the folder \(path) cannot be removed: \(Errno(rawValue: errno))")
+    }
+    try Self.empty(gone)
+  }
+
+  private static func empty(_ folder: FilePath) throws(Fault) {
+    for name in (try? Files.list(folder.string)) ?? [] { unlink(folder.appending(name).string) }
+    guard rmdir(folder.string) == 0 || errno == ENOENT else {
+      throw Fault(.internal, "the folder \(folder) cannot be removed: \(Errno(rawValue: errno))")
     }
   }
 }

@@ -37,6 +37,7 @@ extension TaskManager {
 
   private func recover(_ id: String) async throws(Fault) {
     let folder = folder(of: id)
+    if id.hasPrefix(TaskFolder.goneMark) { return try folder.remove() }
     for attempt in 0..<200 {
       if let lock = try folder.lock() {
         try await takeOver(id, folder)

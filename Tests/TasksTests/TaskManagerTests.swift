@@ -268,9 +268,14 @@ struct TaskManagerTests {
       try Files.makeDirectories(fixture.manager.folder(of: "half").path)
       try fixture.manager.folder(of: "half").write(
         .options, TaskOptions(id: "half", cgroup: fixture.cgroup("half"), rootfs: []))
+      // A deletion that was cut off: all but one file is gone.
+      let gone = TaskFolder(fixture.manager.tasksFolder.appending(".gone-x"))
+      try Files.makeDirectories(gone.path)
+      try gone.write(.progress, TaskProgress(shimPid: 1, pid: 2))
       try await fixture.restart()
       #expect(try await fixture.manager.list(.init()).tasks.isEmpty)
       fixture.expectNothing(of: "half")
+      #expect(try Files.list(fixture.manager.tasksFolder.string) == ["lock"])
     }
   }
 
