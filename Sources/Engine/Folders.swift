@@ -1,4 +1,6 @@
 import Faults
+import Linux
+import SystemPackage
 
 #if canImport(Glibc)
   import Glibc
@@ -27,37 +29,20 @@ enum Folders {
     return stat(path, &status) == 0
   }
 
-  /// Deletes a folder of ours with all it holds, following no link and leaving no mount.
+  /// Deletes a folder of ours with all it holds, however deep a container has made it, following no link.
   static func removeTree(_ path: String) throws {
-    guard let folder = opendir(path) else {
+    let full = FilePath(path)
+    guard let name = full.lastComponent else { throw Fault(.invalidArgument, "\(path): is no folder of ours") }
+    let parent = open(full.removingLastComponent().string, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    if parent < 0 {
       if errno == ENOENT { return }
       throw SmallFile.failure("open", path)
     }
-    defer { closedir(folder) }
-    try removeContent(dirfd(folder), folder, path)
-    if rmdir(path) != 0, errno != ENOENT { throw SmallFile.failure("remove", path) }
-  }
-
-  private static func removeContent(_ descriptor: Int32, _ folder: OpaquePointer, _ path: String) throws {
-    while let entry = readdir(folder) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) {
-        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-      }
-      if name == "." || name == ".." { continue }
-      if unlinkat(descriptor, name, 0) == 0 || errno == ENOENT { continue }
-      guard errno == EISDIR || errno == EPERM || errno == ENOTEMPTY else {
-        throw SmallFile.failure("remove", path + "/" + name)
-      }
-      let child = openat(descriptor, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-      guard child >= 0, let stream = fdopendir(child) else {
-        if child >= 0 { close(child) }
-        throw SmallFile.failure("open", path + "/" + name)
-      }
-      defer { closedir(stream) }
-      try removeContent(child, stream, path + "/" + name)
-      if unlinkat(descriptor, name, Int32(AT_REMOVEDIR)) != 0, errno != ENOENT {
-        throw SmallFile.failure("remove", path + "/" + name)
-      }
+    defer { close(parent) }
+    do throws(Errno) {
+      try RemoveTree.remove(at: parent, name.string)
+    } catch {
+      throw Fault(.internal, "\(path) cannot be deleted: \(error)")
     }
   }
 }
