@@ -37,4 +37,8 @@ public struct FolderLock: ~Copyable, Sendable {
       throw Fault(.permissionDenied, "\(owner) cannot lock the folder \(folder)", cause: ["\(path): \(error)"])
     }
   }
+
+  /// Unlocks before it closes: a child that was just forked holds a copy of the descriptor until its exec, and the lock
+  /// with it.
+  deinit { _ = cl_flock(descriptor.rawValue, LOCK_UN) }
 }
