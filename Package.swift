@@ -31,12 +31,9 @@ func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target
   .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
 }
 
-func service(
-  _ name: String, _ folder: String, _ dependencies: [Target.Dependency], linkerSettings: [LinkerSetting] = []
-) -> Target {
-  .executableTarget(
-    name: name, dependencies: dependencies, path: "Services/\(folder)", swiftSettings: swiftSettings,
-    linkerSettings: linkerSettings)
+/// The code of one service process.
+func service(_ name: String, _ folder: String, _ dependencies: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: dependencies, path: "Services/\(folder)", swiftSettings: swiftSettings)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
@@ -79,13 +76,20 @@ let layer2: [Target] = [
 
 let services: [Target] = [
   service(
-    "gantryd", "Gateway",
+    "GatewayDaemon", "Gateway",
     ["Engine", "RPCService", "Protocol", "JSONRPC", "Linux", "Faults", argumentParser, log, system]),
-  service("gantry-imaged", "Image", ["Images", "RPCService", argumentParser]),
-  service("gantry-snapshotd", "Snapshot", ["Snapshots", "RPCService", argumentParser]),
-  service("gantry-taskd", "Task", ["Tasks", "RPCService", argumentParser]),
   service(
-    "gantry-shim", "Shim", ["ShimCore", system],
+    "ImageDaemon", "Image",
+    ["Images", "RPCService", "Protocol", "JSONRPC", "ContentStore", "Linux", "Faults", argumentParser, log, system]),
+  service(
+    "SnapshotDaemon", "Snapshot",
+    ["Snapshots", "Archive", "RPCService", "Protocol", "Linux", "Faults", argumentParser, log, system]),
+  service("TaskDaemon", "Task", ["Tasks", "RPCService", "Protocol", "Linux", "Faults", argumentParser, log, system]),
+  .executableTarget(
+    name: "gantryd", dependencies: ["GatewayDaemon", "ImageDaemon", "SnapshotDaemon", "TaskDaemon", "Linux"],
+    path: "Services/gantryd", swiftSettings: swiftSettings),
+  .executableTarget(
+    name: "gantry-shim", dependencies: ["ShimCore", system], path: "Services/Shim", swiftSettings: swiftSettings,
     linkerSettings: staticExecutable),
 ]
 

@@ -18,7 +18,7 @@ public enum ShimMain {
     for number in [SIGHUP, SIGINT, SIGTERM, SIGQUIT] { signal(number, SIG_IGN) }
     umask(0o077)
     // Started from a descriptor: the kernel has no name for it.
-    _ = "gantry-shim".withCString { cl_prctl(Int32(CL_PR_SET_NAME), UInt(bitPattern: $0), 0, 0, 0) }
+    ProcessName.set("gantry-shim")
     try? Children.becomeSubreaper()
     for inherited in [control, lock] { if let inherited { try? Descriptors.setCloseOnExec(inherited, true) } }
     let folder = TaskFolder(path)

@@ -196,8 +196,8 @@ struct FaultTests {
       for service in Self.services {
         let second = try await Command.run(
           [
-            TestEngine.binaries.appending(service).string, "--root", engine.root.string, "--state",
-            engine.folder.appending("t").string,
+            "/bin/bash", "-c", "exec -a \(service) \(TestEngine.binaries)/gantryd \"$@\"", "-", "--root",
+            engine.root.string, "--state", engine.folder.appending("t").string,
           ], expecting: nil, seconds: 10)
         #expect(second.status != 0 && second.status != 137, "\(service): \(second)")
         #expect(second.stderr.contains("another") || second.stderr.contains("in use"), "\(service): \(second)")

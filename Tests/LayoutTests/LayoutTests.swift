@@ -25,8 +25,8 @@ import Testing
   /// The folder of a target's sources.
   static func folder(_ target: String) -> String {
     let services = [
-      "gantryd": "Gateway", "gantry-imaged": "Image", "gantry-snapshotd": "Snapshot", "gantry-taskd": "Task",
-      "gantry-shim": "Shim",
+      "GatewayDaemon": "Gateway", "ImageDaemon": "Image", "SnapshotDaemon": "Snapshot", "TaskDaemon": "Task",
+      "gantryd": "gantryd", "gantry-shim": "Shim",
     ]
     if let service = services[target] { return "Services/\(service)" }
     return target == "TestSupport" ? "Tests/TestSupport" : "Sources/\(target)"
@@ -65,7 +65,7 @@ import Testing
 
   @Test func servicesDoNotImportEachOther() throws {
     let allowed = [
-      "gantryd": "Engine", "gantry-imaged": "Images", "gantry-snapshotd": "Snapshots", "gantry-taskd": "Tasks",
+      "GatewayDaemon": "Engine", "ImageDaemon": "Images", "SnapshotDaemon": "Snapshots", "TaskDaemon": "Tasks",
     ]
     for (service, own) in allowed {
       let imports = try Self.imports(of: service)

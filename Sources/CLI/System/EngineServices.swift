@@ -6,10 +6,13 @@ internal import SystemPackage
 struct EngineService: Sendable, Equatable {
   /// As people and the log files name it: `gateway`.
   let name: String
-  /// The program's file name.
+  /// The name of its process. All run from one executable, which looks at the name it is called by.
   let program: String
   /// The socket's file name in the state folder.
   let socket: String
+
+  /// The executable's file name.
+  static let executable = "gantryd"
 
   /// All of them, in the order in which they start; they stop in the opposite one.
   static let all = [
@@ -57,7 +60,7 @@ struct EnginePlaces: Sendable {
   }
 }
 
-/// Finds the services' programs.
+/// Finds the services' executable.
 enum EnginePrograms {
   /// The folder that holds every program: `chosen`, else beside this program's real file, else the usual places.
   static func folder(_ chosen: String?) throws -> FilePath {
@@ -88,7 +91,8 @@ enum EnginePrograms {
     }
   }
 
+  /// The first of what the engine needs that is not there.
   private static func missing(in folder: FilePath) -> String? {
-    EngineService.all.first { access(folder.appending($0.program).string, X_OK) != 0 }?.program
+    [EngineService.executable, "gantry-shim"].first { access(folder.appending($0).string, X_OK) != 0 }
   }
 }

@@ -26,14 +26,21 @@ struct TaskOptions: ParsableCommand {
   }
 }
 
-let options = TaskOptions.parseOrExit()
-
-await ServiceMain.run(
-  ServiceOptions(
-    name: "gantry-taskd", socket: "task.sock", folder: "task", root: FilePath(options.root),
-    state: FilePath(options.state), group: options.group, logLevel: options.logLevel)
-) { (service: ServiceContext) async throws(Fault) -> ServiceParts in
-  let manager = try TaskManager(state: service.state, shim: options.shimPath, log: service.logger)
-  try await manager.recover()
-  return ServiceParts(table: TaskDispatch.table(manager), onShutdown: { manager.close() })
+/// The process `gantry-taskd`.
+public enum TaskDaemon {
+  /// Reads the command line. Returns the service, which runs until SIGTERM.
+  public static func prepare() -> @Sendable () async -> Void {
+    let options = TaskOptions.parseOrExit()
+    return {
+      await ServiceMain.run(
+        ServiceOptions(
+          name: "gantry-taskd", socket: "task.sock", folder: "task", root: FilePath(options.root),
+          state: FilePath(options.state), group: options.group, logLevel: options.logLevel)
+      ) { (service: ServiceContext) async throws(Fault) -> ServiceParts in
+        let manager = try TaskManager(state: service.state, shim: options.shimPath, log: service.logger)
+        try await manager.recover()
+        return ServiceParts(table: TaskDispatch.table(manager), onShutdown: { manager.close() })
+      }
+    }
+  }
 }
