@@ -173,6 +173,12 @@ void cl_rename_process(char **argv, const char *name) {
   for (char **text = environ; text && *text; text++) memset(*text, 0, strlen(*text));
   memcpy(argv[0], name, length < room ? length : room);
 }
+void cl_set_argument(char **argv, const char *text) {
+  if (!argv || !argv[0] || !argv[1]) return;
+  size_t room = strlen(argv[1]);
+  memset(argv[1], 0, room);
+  strncpy(argv[1], text, room);
+}
 void cl_exit(int status) { _exit(status); }
 
 // ---- spawn

@@ -140,8 +140,13 @@ public enum Container {
   ///
   /// Faults: `commandNotFound` and `commandNotExecutable` for the program, `invalidArgument` for the description,
   /// `unsupported` for what this kernel or version cannot do, `internal` for what the kernel refused unexpectedly.
-  public static func create(_ request: ContainerRequest) throws(Fault) -> ContainerProcess {
-    try Launch.container(request)
+  ///
+  /// - Parameter meanwhile: the caller's own work that need not wait for the child, done while it sets itself up. A fault of
+  ///   it ends the child.
+  public static func create(
+    _ request: ContainerRequest, meanwhile: () throws(Fault) -> Void = {}
+  ) throws(Fault) -> ContainerProcess {
+    try Launch.container(request, meanwhile: meanwhile)
   }
 
   /// Runs one more program in the container: its namespaces, cgroup and root, the same security steps in the same order.

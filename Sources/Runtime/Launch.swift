@@ -8,7 +8,9 @@ internal import SystemPackage
 
 /// The parent's part: clone, handshake, and cleaning up after a child that failed.
 enum Launch {
-  static func container(_ request: ContainerRequest) throws(Fault) -> ContainerProcess {
+  static func container(
+    _ request: ContainerRequest, meanwhile: () throws(Fault) -> Void
+  ) throws(Fault) -> ContainerProcess {
     try requireOneThread()
     // In a chroot the mount namespace's root would stay the machine's, and an exec would find itself there.
     guard (try? FileStatus("/"))?.isMountRoot == true else {
@@ -47,6 +49,7 @@ enum Launch {
         }
         try step("let the container go on") { () throws(Errno) in try Handshake.send(channel.rawValue, .mapped) }
       }
+      try meanwhile()
       let result = try outcome(channel.rawValue)
       let waiting =
         result.isWaiting ? try step("keep the handshake", { () throws(Errno) in try channel.duplicate() }) : nil

@@ -8,21 +8,27 @@ internal import SystemPackage
 /// The JSON-RPC peers of the shim: taskd over the socket pair that it left us, and whoever connects to `shim.sock`
 /// (root only). Every peer is told every event.
 final class PeerList {
-  private let listener: Int32
+  private let path: FilePath
+  private var listener: Int32 = -1
   private unowned let loop: EventLoop
   private var connections: [ControlConnection] = []
   /// Answers one line; nil when it wants no answer.
   var answer: (ArraySlice<UInt8>) -> [UInt8]? = { _ in nil }
 
-  /// Listens at `path`, and takes over `inherited`.
-  init(path: FilePath, inherited: Int32?, loop: EventLoop) throws(Fault) {
+  /// Takes over `inherited`; nothing is at `path` before `listen`.
+  init(path: FilePath, inherited: Int32?, loop: EventLoop) {
+    self.path = path
+    self.loop = loop
+    if let inherited { add(inherited) }
+  }
+
+  /// Listens.
+  func listen() throws(Fault) {
     do {
       listener = try UnixSocket.listen(path: path, mode: 0o600).take()
     } catch {
       throw Fault(.internal, "the shim cannot listen at \(path)", cause: ["\(error)"])
     }
-    self.loop = loop
-    if let inherited { add(inherited) }
     loop.watch(listener, .read) { [unowned self] _ in
       while let connection = try? UnixSocket.accept(listener) { add(connection.take()) }
     }

@@ -13,7 +13,7 @@ internal import SystemPackage
 /// The life of a shim, which outlives taskd and answers whichever taskd is there:
 ///
 /// ```
-/// start    read config.json and task.json → sockets → cgroup → init → state.json → one line to taskd → loop
+/// start    read config.json and task.json → cgroup → init, and meanwhile sockets → one line to taskd → state.json → loop
 /// exit     init ended → read its output to the end → exit.json → tell peers → kill leftovers → remove the cgroup
 /// end      every attached client has everything (or is gone), peers have been told → remove the sockets → exit
 /// ```
@@ -81,10 +81,10 @@ final class Shim {
     } catch {
       throw Fault(.internal, "the shim cannot receive signals", cause: ["\(error)"])
     }
-    peers = try PeerList(path: folder.path(.control), inherited: control, loop: loop)
-    streams = try StreamListener(path: folder.path(.streams), loop: loop)
+    peers = PeerList(path: folder.path(.control), inherited: control, loop: loop)
+    streams = StreamListener(path: folder.path(.streams), loop: loop)
     cgroup = try Cgroup.create(path: options.cgroup, resources: spec.linux?.resources)
-    let peers = peers
+    let (peers, streams) = (peers, streams)
     log = options.log.map { ContainerLog($0) { peers.tell(.reopen, id: options.id) } }
     do throws(Fault) {
       let terminal = spec.process?.terminal ?? false
@@ -93,7 +93,11 @@ final class Shim {
         ContainerRequest(
           spec: spec, rootfs: options.rootfs.map { RootfsMount(type: $0.type, source: $0.source, options: $0.options) },
           seccompFilter: filter, seccompFlags: options.filterFlags, cgroup: cgroup, io: ends.io,
-          useInit: options.useInit, waitForStart: !options.start))
+          useInit: options.useInit, waitForStart: !options.start)
+      ) { () throws(Fault) in
+        try streams.listen()
+        try peers.listen()
+      }
       let ours = try ends.ours(console: child.takeConsole())
       process = child
       io = ProcessStdio(
@@ -202,6 +206,8 @@ final class Shim {
     recordOutcome(exit)
     peers.tell(.exit, id: options.id, pid: process.pid, exit: exit)
     io.exitWasRecorded()
+    // Who was told goes first: what follows takes a millisecond, and nobody waits for it.
+    sched_yield()
     if let oom { loop.forget(oom.watch.descriptor) }
     oom = nil
     try? cgroup.killAll()

@@ -7,21 +7,51 @@ public import SystemPackage
 
 /// The whole life of a shim process.
 public enum ShimMain {
-  /// Serves the task in `folder` until its container has ended and everything was handed out.
+  /// Waits for the task that taskd assigns over `control` (`ShimAssignment`), then serves it as `run` does.
   ///
-  /// - Parameters:
-  ///   - control: the socket to taskd, which gets one `ShimReady` line and then speaks JSON-RPC; nil without taskd.
-  ///   - lock: the folder, open and locked; nil without taskd, then the folder is locked here.
+  /// taskd keeps one shim waiting: what every start of a program costs (exec, the runtime's own start, the first touch of
+  /// its pages) has then happened before a container is asked for.
+  ///
+  /// - Returns: the exit code of the process; 0 when taskd went away before it assigned a task.
+  public static func wait(control: Int32) -> Int32 {
+    prepare()
+    try? Descriptors.setCloseOnExec(control, true)
+    Rehearsal.run()
+    guard let folder = ShimAssignment.receive(control) else { return 0 }
+    cl_set_argument(CommandLine.unsafeArgv, folder.string)
+    return serve(TaskFolder(folder), control: control)
+  }
+
+  /// Serves the task in `folder` until its container has ended and everything was handed out, without a taskd.
+  ///
   /// - Returns: the exit code of the process: 0, or 1 when no container could be made.
-  public static func run(folder path: FilePath, control: Int32?, lock: Int32?) -> Int32 {
+  public static func run(folder: FilePath) -> Int32 {
+    prepare()
+    let folder = TaskFolder(folder)
+    do throws(Fault) {
+      guard let lock = try folder.lock() else {
+        throw Fault(.locked, "a shim is at work in \(folder.path): end that one first")
+      }
+      let code = serve(folder, control: nil)
+      _ = consume lock
+      return code
+    } catch {
+      Diagnostics.say("\(error)")
+      return 1
+    }
+  }
+
+  private static func prepare() {
     signal(SIGPIPE, SIG_IGN)
     for number in [SIGHUP, SIGINT, SIGTERM, SIGQUIT] { signal(number, SIG_IGN) }
     umask(0o077)
     // Started from a descriptor: the kernel has no name for it.
     ProcessName.set("gantry-shim")
     try? Children.becomeSubreaper()
-    for inherited in [control, lock] { if let inherited { try? Descriptors.setCloseOnExec(inherited, true) } }
-    let folder = TaskFolder(path)
+  }
+
+  /// - Parameter control: the socket to taskd, which gets one `ShimReady` line and then speaks JSON-RPC; nil without taskd.
+  private static func serve(_ folder: TaskFolder, control: Int32?) -> Int32 {
     do throws(Fault) {
       let shim = try Shim(folder: folder, control: control)
       report(try shim.ready(), control)

@@ -14,21 +14,27 @@ final class StreamListener {
   private static let mostTokens = 256
   private static let longestHello = 80
 
-  private let listener: Int32
+  private let path: FilePath
+  private var listener: Int32 = -1
   private unowned let loop: EventLoop
   private var tokens: [String: (Int32) -> Void] = [:]
   /// Those of clients that must not miss anything.
   private var awaited: Set<String> = []
   private var waiting: Set<Int32> = []
 
-  /// Listens at `path`, for root alone.
-  init(path: FilePath, loop: EventLoop) throws(Fault) {
+  /// For `path`; nothing is there before `listen`.
+  init(path: FilePath, loop: EventLoop) {
+    self.path = path
+    self.loop = loop
+  }
+
+  /// Listens, for root alone.
+  func listen() throws(Fault) {
     do {
       listener = try UnixSocket.listen(path: path, mode: 0o600).take()
     } catch {
       throw Fault(.internal, "the shim cannot listen at \(path)", cause: ["\(error)"])
     }
-    self.loop = loop
     loop.watch(listener, .read) { [unowned self] _ in accept() }
   }
 

@@ -59,7 +59,7 @@ public final class TaskManager: Sendable {
     // Children of a shim that is killed become ours, so that they are waited for whatever process 1 is.
     try? Children.becomeSubreaper()
     lock = try FolderLock(tasksFolder, owner: "gantry-taskd")
-    launcher = try ShimLauncher(executable: shim)
+    launcher = try ShimLauncher(executable: shim, tasks: tasksFolder)
     do {
       monitor = try ShimMonitor()
     } catch {
@@ -100,8 +100,10 @@ public final class TaskManager: Sendable {
     }
   }
 
-  /// Leaves no folder of ours in the cgroup hierarchies when no container is in them; for an orderly stop.
+  /// Ends the shim that waits, and leaves no folder of ours in the cgroup hierarchies when no container is in them; for an
+  /// orderly stop.
   public func close() {
+    launcher.close()
     do throws(Fault) {
       try Cgroup.removeEmptyParents(of: "\(Self.cgroupParent)/container")
     } catch {
@@ -123,6 +125,7 @@ public final class TaskManager: Sendable {
       guard let pid = ready.pid else {
         throw ready.failure?.fault ?? Fault(.internal, "the shim of container \(params.id) said nothing")
       }
+      try? Thread { [self] in launcher.refill() }.start()
       let stream = ready.token.map { StreamAddress(socket: folder.path(.streams).string, token: $0) }
       return TaskAPI.CreateResult(pid: Int64(pid), stream: stream)
     } catch {
@@ -166,18 +169,9 @@ public final class TaskManager: Sendable {
         id: params.id, cgroup: task.cgroup, rootfs: params.rootfs, stdin: params.stdin, hold: params.hold ?? false,
         log: params.log, start: params.start, useInit: spec.annotations?["gantry.init"] == "true",
         attach: params.attach, filterFlags: filter?.flags ?? 0), whole: false)
-    let pair: Pair
-    do {
-      pair = try UnixSocket.pair()
-    } catch {
-      throw Fault(.limitExceeded, "no socket can be made for the shim of \(task.id)", cause: ["\(error)"])
-    }
-    let process = try launcher.launch(folder, lock: lock.rawValue, control: pair.second.rawValue)
-    return try await adopt(task, socket: Self.first(of: pair), process: process)
+    let shim = try launcher.launch(folder, lock: lock.rawValue)
+    return try await adopt(task, shim)
   }
-
-  /// The first socket of a pair; the second is closed here.
-  private static func first(of pair: consuming Pair) -> OwnedDescriptor { pair.first }
 
   /// Makes the folder and returns it open and locked. Fails with `alreadyExists` when a shim lives in one of that name; a
   /// folder without one is what a crash left, and is replaced.
@@ -198,12 +192,10 @@ public final class TaskManager: Sendable {
   }
 
   /// Connects a new shim with its task and waits for its first line.
-  private func adopt(
-    _ task: ManagedTask, socket: consuming OwnedDescriptor, process: consuming SpawnedProcess
-  ) async throws(Fault) -> ShimReady {
+  private func adopt(_ task: ManagedTask, _ shim: consuming ShimLauncher.Started) async throws(Fault) -> ShimReady {
     let ready = Promise<Result<ShimReady, Fault>>()
-    let pid = process.pid
-    let handle = try ShimHandle(id: task.id, socket: socket, monitor: monitor) { [self] result in
+    let pid = shim.process.pid
+    let handle = try ShimHandle(id: task.id, socket: shim.socket, monitor: monitor) { [self] result in
       if case .success(let line) = result { began(task, line) }
       ready.fulfil(result)
     } onEvent: { [weak self] event in
@@ -212,7 +204,7 @@ public final class TaskManager: Sendable {
       self?.connectionEnded(task)
     }
     task.connected(handle, pid: pid)
-    watch(process.takePidFD(), task)
+    watch(shim.process.takePidFD(), task)
     let timer = Task {
       guard (try? await Task.sleep(for: .seconds(Self.mostSecondsToStart))) != nil else { return }
       ready.fulfil(
