@@ -11,15 +11,3 @@ void cl_stack_trim(void) {
   uintptr_t here = (uintptr_t)__builtin_frame_address(0) & ~(uintptr_t)4095;
   madvise((void *)(here - 256 * 1024), 248 * 1024, MADV_DONTNEED);
 }
-
-extern char __executable_start, etext;  // the linker's
-
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
-#endif
-
-void cl_populate_text(void) {
-  uintptr_t start = (uintptr_t)&__executable_start & ~(uintptr_t)4095;
-  uintptr_t end = ((uintptr_t)&etext + 4095) & ~(uintptr_t)4095;
-  madvise((void *)start, end - start, MADV_POPULATE_READ);
-}

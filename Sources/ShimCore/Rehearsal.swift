@@ -1,4 +1,3 @@
-internal import CLinux
 internal import OCI
 internal import Protocol
 
@@ -6,7 +5,6 @@ internal import Protocol
 /// types costs page faults and the runtime's searches, a millisecond in all.
 enum Rehearsal {
   static func run() {
-    cl_populate_text()
     _ = try? QuickDecoder.decode(RuntimeSpec.self, from: Array(description.utf8))
     _ = try? QuickDecoder.decode(TaskOptions.self, from: Array(options.utf8))
     _ = ShimReady(pid: 1, startedAt: LogTime.now().text, token: "").json

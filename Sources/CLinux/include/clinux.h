@@ -209,9 +209,6 @@ int cl_thread_count(void);
 void cl_rename_process(char **argv, const char *name);
 /// Overwrites the second argument of this process by `text`, cut to the room that the argument had, as others see it in /proc.
 void cl_set_argument(char **argv, const char *text);
-/// Maps the pages of the executable's code that are in memory, at once instead of one fault after another (Linux 5.14;
-/// nothing happens before).
-void cl_populate_text(void);
 /// _exit(2) without running anything, marked as never returning for Swift.
 __attribute__((noreturn)) void cl_exit(int status);
 

@@ -14,6 +14,24 @@ struct RunImage: Sendable {
 
 /// What is remembered of images between calls.
 final class ImageCache: Sendable {
+  /// What names meant when they were last asked for; emptied when it is full.
+  private let meanings = Mutex<[String: RunImage]>([:])
+  private static let mostMeanings = 256
+
+  /// What `reference` meant the last time. The image service alone knows what it means now.
+  func meaning(of reference: String, platform: String?) -> RunImage? {
+    meanings.withLock { $0[Self.key(reference, platform)] }
+  }
+
+  func note(_ image: RunImage, for reference: String, platform: String?) {
+    meanings.withLock { meanings in
+      if meanings.count >= Self.mostMeanings { meanings = [:] }
+      meanings[Self.key(reference, platform)] = image
+    }
+  }
+
+  private static func key(_ reference: String, _ platform: String?) -> String { "\(platform ?? "") \(reference)" }
+
   /// Images that were removed while containers still had their layers.
   private let gone = Mutex<Set<String>>([])
 

@@ -21,16 +21,12 @@ struct Draft: Sendable {
 extension Engine {
   /// Decides everything about a new container: the image's defaults, the checks, the mounts, the id, the name.
   func draft(
-    name: String?, config: ContainerConfig, hostConfig: HostConfig, platform: String?, oneShot: Bool
-  ) async throws -> Draft {
+    name: String?, config: ContainerConfig, hostConfig: HostConfig, image: RunImage, oneShot: Bool
+  ) throws -> Draft {
     let given = name.map { $0.hasPrefix("/") ? String($0.dropFirst()) : $0 } ?? ""
     if !given.isEmpty, !Names.isValid(given) {
       throw Fault(.invalidArgument, "Invalid container name (\(given)), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
     }
-    guard let reference = config.image, !reference.isEmpty else {
-      throw Fault(.invalidArgument, "Image: no image was named for the container")
-    }
-    let image = try await runImage(reference, platform: platform)
     let merged = ImageMerge.merge(config, image: image.execution)
     try RequestCheck(machine: machine).check(merged, hostConfig)
     let imageVolumes = image.execution?.volumes.map { Array($0.keys) } ?? []
@@ -44,7 +40,7 @@ extension Engine {
     var id = Identifier.random()
     while UInt64(id.prefix(12)) != nil { id = Identifier.random() }  // a host name of digits alone looks like a number
     let definition = ContainerDefinition(
-      id: id, created: .now(), image: reference, imageID: image.id, parent: image.parent, config: merged,
+      id: id, created: .now(), image: config.image ?? "", imageID: image.id, parent: image.parent, config: merged,
       hostConfig: hostConfig, mounts: mounts, files: files(id), oneShot: oneShot)
     let spec = try builder.build(specInput(definition))
     let name: String
@@ -65,6 +61,14 @@ extension Engine {
     SpecBuilder.Input(
       id: definition.id, config: definition.config, hostConfig: definition.hostConfig, mounts: definition.mounts,
       files: definition.files)
+  }
+
+  /// The name of the image that a container is to be made of.
+  private func imageName(_ config: ContainerConfig) throws -> String {
+    guard let reference = config.image, !reference.isEmpty else {
+      throw Fault(.invalidArgument, "Image: no image was named for the container")
+    }
+    return reference
   }
 
   /// The image that `reference` means now.
@@ -145,8 +149,8 @@ extension Engine {
   func create(
     name: String?, config: ContainerConfig, hostConfig: HostConfig, platform: String?
   ) async throws -> (id: String, warnings: [String]) {
-    let draft = try await draft(
-      name: name, config: config, hostConfig: hostConfig, platform: platform, oneShot: false)
+    let image = try await runImage(imageName(config), platform: platform)
+    let draft = try draft(name: name, config: config, hostConfig: hostConfig, image: image, oneShot: false)
     let definition = draft.definition
     do {
       _ = try await prepareSnapshot(definition, draft.image)
@@ -174,38 +178,96 @@ extension Engine {
   }
 
   /// Makes a container and starts it, in one go: the row is written while the snapshot and the task are made.
+  ///
+  /// What the image's name meant the last time is taken for what it means now while the image service is asked: nothing
+  /// is started, or seen by anybody, before its answer agrees.
   func run(
     name: String?, config: ContainerConfig, hostConfig: HostConfig, platform: String?, attach: AttachStreams?
   ) async throws -> (id: String, warnings: [String], stream: StreamAddress?) {
-    let draft = try await draft(name: name, config: config, hostConfig: hostConfig, platform: platform, oneShot: true)
+    let reference = try imageName(config)
+    async let answer = runImage(reference, platform: platform)
+    if let guess = imageCache.meaning(of: reference, platform: platform) {
+      let made: Made
+      do {
+        made = try await make(name: name, config: config, hostConfig: hostConfig, image: guess)
+      } catch {
+        // Only an error of the right image is one.
+        guard try await answer.id != guess.id else { throw error }
+        return try await run(name: name, config: config, hostConfig: hostConfig, image: answer, attach: attach)
+      }
+      let agrees: Bool
+      do {
+        agrees = try await answer.id == guess.id
+      } catch {
+        await undo(made.draft)
+        throw error
+      }
+      if agrees { return try await begin(made, attach: attach) }
+      await undo(made.draft)
+    }
+    let image = try await answer
+    imageCache.note(image, for: reference, platform: platform)
+    return try await run(name: name, config: config, hostConfig: hostConfig, image: image, attach: attach)
+  }
+
+  private func run(
+    name: String?, config: ContainerConfig, hostConfig: HostConfig, image: RunImage, attach: AttachStreams?
+  ) async throws -> (id: String, warnings: [String], stream: StreamAddress?) {
+    try await begin(
+      make(name: name, config: config, hostConfig: hostConfig, image: image), attach: attach)
+  }
+
+  /// A container with its row, its snapshot and its files that nobody can see yet.
+  private struct Made: Sendable {
+    let draft: Draft
+    let container: Container
+    let mounts: [MountSpec]
+  }
+
+  /// Makes everything of a container of `run` but its task; on failure nothing is left.
+  private func make(
+    name: String?, config: ContainerConfig, hostConfig: HostConfig, image: RunImage
+  ) async throws -> Made {
+    let draft = try draft(name: name, config: config, hostConfig: hostConfig, image: image, oneShot: true)
     let definition = draft.definition
-    let container = Container(definition, name: draft.name, state: .created)
-    let stream: StreamAddress?
     do {
       let row = try row(draft, state: .starting(last: nil))
       async let inserted: Void = store.insert(row, volumes: volumeRows(definition), durable: definition.durable)
-      async let mounts = prepareSnapshot(definition, draft.image)
+      async let mounts = prepareSnapshot(definition, image)
       do {
         try prepareHost(definition)
-        _ = try await mounts
+        let made = try await mounts
         try await inserted
+        return Made(
+          draft: draft, container: Container(definition, name: draft.name, state: .created), mounts: made)
       } catch {
         // Both are waited for: what they did is undone below.
         _ = try? await mounts
         try? await inserted
         throw error
       }
-      directory.insert(container)
-      publish("create", container)
-      stream = try await start(container, made: (draft.spec, try await mounts), attach: attach)
     } catch {
-      if directory.container(id: definition.id) == nil {
-        directory.release(name: draft.name, of: definition.id)
-        try? await store.delete(id: definition.id, doomVolumes: definition.hasVolumes, durable: false)
-        discard(definition)
-      }
+      await undo(draft)
       throw error
     }
-    return (definition.id, draft.warnings, stream)
+  }
+
+  /// Shows a container that was made, and starts it.
+  private func begin(
+    _ made: Made, attach: AttachStreams?
+  ) async throws -> (id: String, warnings: [String], stream: StreamAddress?) {
+    let container = made.container
+    directory.insert(container)
+    publish("create", container)
+    let stream = try await start(container, made: (made.draft.spec, made.mounts), attach: attach)
+    return (container.id, made.draft.warnings, stream)
+  }
+
+  /// Takes back what `make` did for a container that nobody has seen.
+  private func undo(_ draft: Draft) async {
+    let definition = draft.definition
+    directory.release(name: draft.name, of: definition.id)
+    try? await store.delete(id: definition.id, doomVolumes: definition.hasVolumes, durable: false)
+    discard(definition)
   }
 }
