@@ -147,7 +147,7 @@ let allTests: [Target] = [
     name: "SecurityTests", dependencies: [testSupport, system], exclude: ["Fixtures"], swiftSettings: swiftSettings),
   tests("FaultTests", [testSupport, system]),
   .testTarget(
-    name: "IntegrationTests", dependencies: [testSupport, system], exclude: ["cgroup2", "cgroup2-checks"],
+    name: "IntegrationTests", dependencies: [testSupport, system], exclude: ["cgroup2", "cgroup2-checks", "terminal-session"],
     swiftSettings: swiftSettings),
 ]
 

@@ -37,13 +37,13 @@ struct ShimLauncher: ~Copyable, Sendable {
   borrowing func launch(_ folder: TaskFolder, lock: Int32) throws(Fault) -> Started {
     do throws(Errno) {
       if let ready = waiting.withLock({ $0.take() }) {
-        do throws(Errno) {
-          try ShimAssignment.send(ready.socket.rawValue, folder: folder.path, lock: lock)
+        if ready.process.pidFD.isAlive(),
+          (try? ShimAssignment.send(ready.socket.rawValue, folder: folder.path, lock: lock)) != nil
+        {
           return ready
-        } catch {
-          // It was killed while it waited.
-          _ = try? ready.process.pidFD.wait()
         }
+        // It was killed while it waited.
+        _ = try? ready.process.pidFD.wait(noHang: true)
       }
       let fresh = try start()
       try ShimAssignment.send(fresh.socket.rawValue, folder: folder.path, lock: lock)
@@ -64,6 +64,16 @@ struct ShimLauncher: ~Copyable, Sendable {
     }
     // Another thread was quicker.
     if let surplus = fresh.take() { Self.end(surplus) }
+  }
+
+  /// The process of the shim that waits; nil when none does.
+  borrowing func waitingPid() -> Int32? {
+    waiting.withLock { waiting in
+      switch waiting {
+      case .some(let shim): shim.process.pid
+      case .none: nil
+      }
+    }
   }
 
   /// Ends the shim that waits.

@@ -113,6 +113,9 @@ public final class TaskManager: Sendable {
 
   // MARK: Create
 
+  /// Starts the shim for the next task, beside the caller. Without a thread the next task starts its own.
+  func keepShimWaiting() { try? Thread { [self] in launcher.refill() }.start() }
+
   /// Makes a container and, when asked, starts it; on failure nothing of it is left.
   func make(_ params: TaskAPI.CreateParams) async throws(Fault) -> TaskAPI.CreateResult {
     try Self.check(params)
@@ -125,7 +128,7 @@ public final class TaskManager: Sendable {
       guard let pid = ready.pid else {
         throw ready.failure?.fault ?? Fault(.internal, "the shim of container \(params.id) said nothing")
       }
-      try? Thread { [self] in launcher.refill() }.start()
+      keepShimWaiting()
       let stream = ready.token.map { StreamAddress(socket: folder.path(.streams).string, token: $0) }
       return TaskAPI.CreateResult(pid: Int64(pid), stream: stream)
     } catch {

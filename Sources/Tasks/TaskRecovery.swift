@@ -16,6 +16,7 @@ extension TaskManager {
   ///
   /// A folder that cannot be read is left and reported.
   public func recover() async throws(Fault) {
+    keepShimWaiting()
     let names: [String]
     do {
       names = try Files.list(tasksFolder.string)

@@ -23,6 +23,26 @@ import Testing
     #expect(FileManager.default.fileExists(atPath: "\(test.folder)/gateway/containers/\(id)/hosts"))
   }
 
+  @Test func aNameThatMeansAnotherImageNowRunsThatOne() async throws {
+    let test = try TestEngine()
+    let first = try await test.run(name: "first")
+    var execution = ImageConfig.Execution()
+    execution.cmd = ["other"]
+    test.images.add("newer", execution)
+    test.images.all.withLock { $0["busybox"] = $0.removeValue(forKey: "newer") }
+    let second = try await test.run(name: "second")
+    #expect(test.tasks.state.withLock { $0.created.last?.spec.process?.args } == ["other"])
+    #expect(try test.engine.directory.resolve("second").definition.imageID == FakeImages.digest("newer"))
+    test.images.all.withLock { $0 = [:] }
+    let fault = await #expect(throws: Fault.self) { try await test.run(name: "third") }
+    #expect(fault?.code == .notFound)
+    await test.engine.background.drain()
+    #expect(Set(test.snapshots.active.withLock { $0.keys }) == [first, second])
+    #expect(try await Set(test.rows().keys) == [first, second])
+    #expect(
+      try FileManager.default.contentsOfDirectory(atPath: test.folder + "/gateway/containers").count == 2)
+  }
+
   @Test func endIsSeenByWaitAndKept() async throws {
     let test = try TestEngine()
     let id = try await test.run()

@@ -214,6 +214,16 @@ extension IntegrationTests {
       #expect(output.stdout.contains("33 99"))
     }
 
+    /// Resizes, ctrl-c, the keys to detach, attaching again: `terminal-session` says each step.
+    @Test func aSessionAtATerminal() async throws {
+      let name = engine.name()
+      let session = TestEngine.repository.appending("Tests/IntegrationTests/terminal-session")
+      let output = try await Command.run(
+        [session.string, TestEngine.binaries.appending("gantry").string, name], environment: engine.environment)
+      #expect(output.lines.count == 6, "\(output)")
+      try await engine.gantry("rm", "-f", name, "\(name)-keys")
+    }
+
     @Test func removedWhenAsked() async throws {
       let name = engine.name()
       try await engine.busybox(["--name", name], "true")

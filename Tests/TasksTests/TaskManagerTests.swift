@@ -169,6 +169,30 @@ struct TaskManagerTests {
     }
   }
 
+  @Test func aWaitingShimThatWasKilledIsReplaced() async throws {
+    try await with { fixture in
+      for round in 0..<2 {
+        fixture.manager.launcher.refill()
+        let found = fixture.manager.launcher.waitingPid()
+        let waiting = try #require(found)
+        if round == 1 {
+          kill(waiting, SIGKILL)
+          var events: UInt32 = 0
+          #expect(
+            try Polling.wait(
+              PidFD(pid: waiting).descriptor.rawValue, for: .readable, milliseconds: 5_000, events: &events))
+        }
+        _ = try await fixture.create("a", ["sleep", "100"])
+        let shim = try await fixture.manager.get(.init(id: "a")).task.shimPid
+        #expect((shim == Int64(waiting)) == (round == 0))
+        try await fixture.delete("a")
+      }
+      fixture.manager.close()
+      let rest = fixture.manager.launcher.waitingPid()
+      #expect(rest == nil)
+    }
+  }
+
   @Test func inputEndsWithTheClientsHalf() async throws {
     try await with { fixture in
       let all = AttachStreams(stdin: true, stdout: true, stderr: true)
