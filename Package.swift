@@ -25,6 +25,7 @@ let nio: [Target.Dependency] = [
   .product(name: "NIOCore", package: "swift-nio"),
   .product(name: "NIOPosix", package: "swift-nio"),
 ]
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
 func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -71,7 +72,7 @@ let layer2: [Target] = [
   library("ShimCore", ["Runtime", "CLinux", "Cgroups", "JSONRPC", "Protocol", "Linux", "OCI", "Faults", system]),
   library(
     "Tasks", ["ShimCore", "CLinux", "Linux", "Cgroups", "Seccomp", "OCI", "JSONRPC", "Protocol", "Faults", log, system]),
-  library("Engine", ["JSONRPC", "Linux", "OCI", "Protocol", "Faults", grdb, log, system]),
+  library("Engine", ["JSONRPC", "Linux", "OCI", "Protocol", "Faults", grdb, log, system, yams]),
 ]
 
 let services: [Target] = [
@@ -160,6 +161,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
   ],
   targets: layer0 + layer1 + layer2 + services + layer3 + fixtures + allTests

@@ -15,13 +15,22 @@ public struct EngineSettings: Sendable {
   public var group: UInt32?
   /// The services that it is made of, for `system.status`.
   public var services: [ServiceEndpoint]
+  /// Whose subordinate ids containers get: nil for none, `default`, `USER` or `USER:GROUP`.
+  public var userRemap: String?
+  /// The folder of passwd, group, subuid and subgid.
+  public var accounts: String
 
   /// Takes them.
-  public init(folder: String, state: String, group: UInt32?, services: [ServiceEndpoint] = []) {
+  public init(
+    folder: String, state: String, group: UInt32?, services: [ServiceEndpoint] = [], userRemap: String? = nil,
+    accounts: String = "/etc"
+  ) {
     self.folder = folder
     self.state = state
     self.group = group
     self.services = services
+    self.userRemap = userRemap
+    self.accounts = accounts
   }
 }
 
@@ -45,6 +54,7 @@ public final class Engine: Sendable {
   let tombstones = Tombstones()
   let imageCache = ImageCache()
   let background = BackgroundWork()
+  let userNamespaces: UserNamespaces
   let startedAt = Timestamp.now()
   /// Containers whose rows cannot be read: nothing of theirs is touched.
   let unreadable = Mutex<Set<String>>([])
@@ -68,6 +78,7 @@ public final class Engine: Sendable {
     self.settings = settings
     self.machine = machine
     self.log = log
+    userNamespaces = try UserNamespaces(remap: settings.userRemap, folder: settings.accounts)
     for folder in [settings.folder, settings.folder + "/containers", settings.folder + "/volumes"] {
       try Folders.make(folder, mode: 0o711)
     }

@@ -34,6 +34,8 @@ final class InitPlan {
   /// `uid_map` and `gid_map` of a user namespace of its own.
   let userMap: String
   let groupMap: String
+  /// Who the container's root is outside, with a user namespace.
+  let outsideRoot: (uid: UInt32, gid: UInt32)?
   private let bag: DescriptorBag
 
   init(_ request: ContainerRequest) throws(Fault) {
@@ -80,10 +82,9 @@ final class InitPlan {
     groupMap = try Self.map(linux.gidMappings, needed: ownsUserNamespace, "gidMappings")
     var mapping: IDMapping?
     if ownsUserNamespace {
-      mapping = IDMapping(
-        namespace: bag.add(try UserNamespace.make(userMap: userMap, groupMap: groupMap)),
-        root: (try Self.root(linux.uidMappings, "uidMappings"), try Self.root(linux.gidMappings, "gidMappings")))
+      mapping = try IDMapping(uids: linux.uidMappings ?? [], gids: linux.gidMappings ?? [], bag: bag)
     }
+    outsideRoot = mapping?.root
 
     root = try RootMount.prepare(
       request.rootfs, mapping: mapping, forceLegacy: request.forceLegacyOverlay, bag: bag)
@@ -145,15 +146,7 @@ final class InitPlan {
     guard let ranges, !ranges.isEmpty else {
       throw Fault(.invalidArgument, "a user namespace needs \(name)")
     }
-    return ranges.map { "\($0.containerID) \($0.hostID) \($0.size)\n" }.joined()
-  }
-
-  /// The id outside that 0 inside stands for.
-  private static func root(_ ranges: [RuntimeSpec.IDMapping]?, _ name: String) throws(Fault) -> UInt32 {
-    guard let range = ranges?.first(where: { $0.containerID == 0 && $0.size > 0 }) else {
-      throw Fault(.invalidArgument, "\(name) does not say who the container's root is outside: map the id 0")
-    }
-    return range.hostID
+    return IDMapping.text(ranges)
   }
 
   private static func propagation(_ name: String?) throws(Fault) -> MountPropagation? {

@@ -75,6 +75,8 @@ struct PlannedMount {
         .invalidArgument,
         "the bind mount on \(destination) has the source \"\(mount.source ?? "")\": it must be an absolute path")
     }
+    let foreign = options.parameters.first { $0.key == "namespace" }?.value
+    options.parameters.removeAll { $0.key == "namespace" }
     if let (key, _) = options.parameters.first {
       throw Fault(.invalidArgument, "the bind mount on \(destination) has the unknown option \"\(key)\"")
     }
@@ -87,19 +89,35 @@ struct PlannedMount {
       options.propagation = .private
       options.propagatesRecursively = true
     }
-    do throws(Errno) {
-      let tree = try Mounts.clone(source, recursive: options.isRecursive || mount.type == "rbind")
-      let isFolder = try FileStatus(of: tree.rawValue).kind == .directory
-      if options.isMapped, let mapping { try Mounts.change(tree.rawValue, userNamespace: mapping.namespace) }
-      try options.apply(to: tree.rawValue)
-      return .bind(bag.add(tree), isFolder ? .directory : .file)
-    } catch {
+    let recursive = options.isRecursive || mount.type == "rbind"
+    func refusal(_ error: Errno) -> Fault {
       if error == .noSuchFileOrDirectory || error == .notDirectory {
-        throw Fault(.invalidArgument, "bind source path does not exist: \(source)")
+        return Fault(.invalidArgument, "bind source path does not exist: \(source)")
       }
-      throw Fault(
+      return Fault(
         .invalidArgument, "cannot open \(source) to mount it on \(destination)", cause: [error.description])
     }
+    let tree: Int32
+    let isFolder: Bool
+    do throws(Errno) {
+      if let foreign {
+        tree = bag.add(try ForeignMount.clone(source, namespace: foreign))
+      } else {
+        tree = bag.add(try Mounts.clone(source, recursive: recursive))
+      }
+      isFolder = try FileStatus(of: tree).kind == .directory
+    } catch {
+      throw refusal(error)
+    }
+    if options.isMapped, let mapping {
+      try mapping.apply(mapping.namespace, to: tree, source, recursive: recursive)
+    }
+    do throws(Errno) {
+      try options.apply(to: tree)
+    } catch {
+      throw refusal(error)
+    }
+    return .bind(tree, isFolder ? .directory : .file)
   }
 }
 

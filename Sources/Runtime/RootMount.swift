@@ -37,12 +37,14 @@ enum RootMount {
       options.propagation = .private
       options.propagatesRecursively = true
     }
-    return try step("open the root file system \(mount.source)") { () throws(Errno) in
-      let tree = try Mounts.clone(mount.source, recursive: options.isRecursive)
-      if let mapping { try Mounts.change(tree.rawValue, userNamespace: mapping.namespace) }
-      try options.apply(to: tree.rawValue)
-      return bag.add(tree)
+    let tree = try step("open the root file system \(mount.source)") { () throws(Errno) in
+      bag.add(try Mounts.clone(mount.source, recursive: options.isRecursive))
     }
+    try mapping?.apply(mapping?.layers ?? -1, to: tree, mount.source, recursive: options.isRecursive)
+    try step("set the options of the root file system \(mount.source)") { () throws(Errno) in
+      try options.apply(to: tree)
+    }
+    return tree
   }
 
   private static func overlay(
@@ -101,7 +103,8 @@ enum RootMount {
   }
 
   /// Layers seen through a user namespace's ids: each a detached idmapped copy, given to overlayfs by descriptor
-  /// (Linux 6.13).
+  /// (Linux 6.13). The writable folder is mapped too: the disk always has the container's ids, and whoever else reads it,
+  /// or the container with another range later, finds the same files.
   private static func mapped(
     _ layers: [String], _ parameters: [(key: String, value: String?)], _ options: MountOptions, mapping: IDMapping,
     bag: DescriptorBag
@@ -110,25 +113,36 @@ enum RootMount {
       throw Fault(
         .unsupported,
         "a user namespace with shared layers needs Linux 6.13 or newer, this is \(KernelFeatures.release): "
-          + "run the container without --userns")
+          + "run the container with --userns=host")
     }
     var all = [Parameter.text("source", "overlay")]
     func copy(_ path: String) throws(Fault) -> Int32 {
-      try step("give \(path) the ids of the container's user namespace", code: .unsupported) { () throws(Errno) in
-        let layer = try Mounts.clone(path)
-        try Mounts.change(layer.rawValue, propagation: .private, userNamespace: mapping.namespace)
-        return bag.add(layer)
-      }
+      let layer = try step("open \(path)") { () throws(Errno) in bag.add(try Mounts.clone(path)) }
+      try mapping.apply(mapping.layers, to: layer, path, recursive: false)
+      try step("make \(path) private") { () throws(Errno) in try Mounts.change(layer, propagation: .private) }
+      return layer
     }
     for layer in layers { all.append(.opened("lowerdir+", try copy(layer))) }
-    // What the container writes gets its ids directly: the upper folder belongs to the container's root.
+    // overlayfs wants its two folders on one mount: their parent is what is copied.
+    var writable: (folder: String, mount: Int32)?
     for (key, value) in parameters {
-      if key == "upperdir", let value {
-        try step("give \(value) to the container's root", code: .unsupported) { () throws(Errno) in
-          if Glibc.chown(value, mapping.root.uid, mapping.root.gid) != 0 { throw Errno(rawValue: errno) }
-        }
+      guard key == "upperdir" || key == "workdir", let path = value else {
+        all.append(.text(key, value))
+        continue
       }
-      all.append(.text(key, value))
+      let place = FilePath(path)
+      let parent = place.removingLastComponent().string
+      let name = place.lastComponent?.string ?? ""
+      if writable == nil { writable = (parent, try copy(parent)) }
+      guard let (folder, mount) = writable, folder == parent else {
+        throw Fault(.invalidArgument, "upperdir and workdir must lie in one folder for a container with ids of its own")
+      }
+      all.append(
+        .opened(
+          key,
+          try step("open \(path)") { () throws(Errno) in
+            bag.add(try openat2(mount, name, [.path, .directory, .noFollow], resolve: [.beneath, .noSymlinks]))
+          }))
     }
     return try make(all, options.set, layers: layers.count, bag: bag)
   }
@@ -183,14 +197,6 @@ enum RootMount {
     }
     return parts
   }
-}
-
-/// The ids of the container's user namespace, for mounts.
-struct IDMapping {
-  /// A user namespace that has them.
-  let namespace: Int32
-  /// Who the container's root is outside.
-  let root: (uid: UInt32, gid: UInt32)
 }
 
 /// Descriptors that live as long as a plan does.

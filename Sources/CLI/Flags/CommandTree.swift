@@ -42,6 +42,7 @@ enum CommandTree {
       CommandNode("stop", Stop.self),
       CommandNode("tag", ImageTag.self),
       CommandNode("unpause", Unpause.self),
+      CommandNode("update", Update.self),
       CommandNode("wait", Wait.self),
       CommandNode("__complete", Complete.self),
     ]
@@ -64,6 +65,7 @@ enum CommandTree {
       CommandNode("start", Start.self),
       CommandNode("stop", Stop.self),
       CommandNode("unpause", Unpause.self),
+      CommandNode("update", Update.self),
       CommandNode("wait", Wait.self),
     ]
   }

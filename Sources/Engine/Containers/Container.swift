@@ -2,7 +2,7 @@ import Faults
 import Protocol
 import Synchronization
 
-/// What a container is from its making to its end; only its name and state change.
+/// What a container is from its making to its end; its name, its state and (by `update`) its limits change.
 final class ContainerDefinition: Sendable {
   let id: String
   let created: Timestamp
@@ -17,12 +17,15 @@ final class ContainerDefinition: Sendable {
   let hostConfig: HostConfig
   let mounts: [PlannedMount]
   let files: ContainerFiles
+  /// Its ids outside; nil when they are the host's.
+  let userNamespace: UserNamespace?
   /// Made and started by one call.
   let oneShot: Bool
 
   init(
     id: String, created: Timestamp, image: String, imageID: String, parent: String?, config: ContainerConfig,
-    hostConfig: HostConfig, mounts: [PlannedMount], files: ContainerFiles, oneShot: Bool
+    hostConfig: HostConfig, mounts: [PlannedMount], files: ContainerFiles, userNamespace: UserNamespace? = nil,
+    oneShot: Bool
   ) {
     self.id = id
     self.created = created
@@ -33,7 +36,15 @@ final class ContainerDefinition: Sendable {
     self.hostConfig = hostConfig
     self.mounts = mounts
     self.files = files
+    self.userNamespace = userNamespace
     self.oneShot = oneShot
+  }
+
+  /// The same container with other limits.
+  func with(_ hostConfig: HostConfig) -> ContainerDefinition {
+    ContainerDefinition(
+      id: id, created: created, image: image, imageID: imageID, parent: parent, config: config, hostConfig: hostConfig,
+      mounts: mounts, files: files, userNamespace: userNamespace, oneShot: oneShot)
   }
 
   /// The part of its summary in lists that never changes, as JSON members; made when it is first listed.
@@ -67,15 +78,20 @@ actor Container {
     var state: ContainerState
   }
 
+  private struct Shared: Sendable {
+    var definition: ContainerDefinition
+    var published: Published
+  }
+
   /// For what somebody waits.
   enum Condition: Sendable { case notRunning, nextExit, removed }
 
-  nonisolated let definition: ContainerDefinition
-  /// Starts, removals, renames, pauses: one at a time.
+  nonisolated let id: String
+  /// Starts, removals, renames, pauses, updates: one at a time.
   nonisolated let lane = Lane()
   /// The threads that follow its log.
   nonisolated let followers = LogFollowers()
-  private nonisolated let shared: Mutex<Published>
+  private nonisolated let shared: Mutex<Shared>
   private nonisolated let toldOOM = Mutex(false)
 
   private var waiters: [(key: Int, condition: Condition, continuation: CheckedContinuation<WaitResult, any Error>)] = []
@@ -84,14 +100,14 @@ actor Container {
   private var cleanup: Task<Void, Never>?
 
   init(_ definition: ContainerDefinition, name: String, state: ContainerState) {
-    self.definition = definition
-    shared = Mutex(Published(name: name, state: state))
+    id = definition.id
+    shared = Mutex(Shared(definition: definition, published: Published(name: name, state: state)))
   }
 
-  nonisolated var id: String { definition.id }
-  nonisolated var published: Published { shared.withLock { $0 } }
-  nonisolated var name: String { shared.withLock { $0.name } }
-  nonisolated var state: ContainerState { shared.withLock { $0.state } }
+  nonisolated var definition: ContainerDefinition { shared.withLock { $0.definition } }
+  nonisolated var published: Published { shared.withLock { $0.published } }
+  nonisolated var name: String { shared.withLock { $0.published.name } }
+  nonisolated var state: ContainerState { shared.withLock { $0.published.state } }
 
   /// Notes that the lack of memory in this run was told; whether it had been before.
   nonisolated func noteOOM() -> Bool {
@@ -101,9 +117,12 @@ actor Container {
     }
   }
 
-  private func set(_ state: ContainerState) { shared.withLock { $0.state = state } }
+  private func set(_ state: ContainerState) { shared.withLock { $0.published.state = state } }
 
-  func rename(_ name: String) { shared.withLock { $0.name = name } }
+  func rename(_ name: String) { shared.withLock { $0.published.name = name } }
+
+  /// Takes other limits; whoever holds the definition from before goes on with that one.
+  func redefine(_ definition: ContainerDefinition) { shared.withLock { $0.definition = definition } }
 
   // MARK: Start
 

@@ -10,7 +10,8 @@ extension Engine: GatewayService {
   ) async throws(Fault) -> GatewayAPI.ContainerCreateResult {
     try await shielded { [self] in
       let made = try await create(
-        name: params.name, config: params.config, hostConfig: params.hostConfig, platform: params.platform)
+        name: params.name, config: params.config, hostConfig: params.hostConfig, platform: params.platform,
+        caller: Caller(context))
       return .init(id: made.id, warnings: made.warnings)
     }
   }
@@ -22,7 +23,7 @@ extension Engine: GatewayService {
     try await shielded { [self] in
       let made = try await run(
         name: params.name, config: params.config, hostConfig: params.hostConfig, platform: params.platform,
-        attach: params.attach)
+        attach: params.attach, caller: Caller(context))
       return .init(id: made.id, warnings: made.warnings, stream: made.stream)
     }
   }
@@ -87,6 +88,15 @@ extension Engine: GatewayService {
     try await shielded { [self] in
       try await rename(directory.resolve(params.container), to: params.name)
       return .init()
+    }
+  }
+
+  /// Changes a container's limits.
+  public func containerUpdate(
+    _ params: GatewayAPI.ContainerUpdateParams, _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerUpdateResult {
+    try await shielded { [self] in
+      .init(warnings: try await update(directory.resolve(params.container), params.update))
     }
   }
 

@@ -8,6 +8,14 @@ import Protocol
   import Glibc
 #endif
 
+/// Who asked for a container.
+struct Caller: Sendable {
+  var ids: (uid: UInt32, gid: UInt32)
+
+  /// The peer of the call; in process it is this process.
+  init(_ context: CallContext) { ids = context.peer.map { ($0.uid, $0.gid) } ?? (geteuid(), getegid()) }
+}
+
 /// A container that was decided on but exists nowhere yet, except for its name, which is reserved.
 struct Draft: Sendable {
   let definition: ContainerDefinition
@@ -21,14 +29,15 @@ struct Draft: Sendable {
 extension Engine {
   /// Decides everything about a new container: the image's defaults, the checks, the mounts, the id, the name.
   func draft(
-    name: String?, config: ContainerConfig, hostConfig: HostConfig, image: RunImage, oneShot: Bool
+    name: String?, config: ContainerConfig, hostConfig: HostConfig, image: RunImage, oneShot: Bool, caller: Caller
   ) throws -> Draft {
     let given = name.map { $0.hasPrefix("/") ? String($0.dropFirst()) : $0 } ?? ""
     if !given.isEmpty, !Names.isValid(given) {
       throw Fault(.invalidArgument, "Invalid container name (\(given)), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
     }
     let merged = ImageMerge.merge(config, image: image.execution)
-    try RequestCheck(machine: machine).check(merged, hostConfig)
+    try check.check(merged, hostConfig)
+    let hostConfig = completed(try resolvingContainers(hostConfig))
     let imageVolumes = image.execution?.volumes.map { Array($0.keys) } ?? []
     let mounts = try MountPlanner(volumesFolder: settings.folder + "/volumes")
       .plan(config: merged, hostConfig: hostConfig, imageVolumes: imageVolumes)
@@ -39,28 +48,50 @@ extension Engine {
     }
     var id = Identifier.random()
     while UInt64(id.prefix(12)) != nil { id = Identifier.random() }  // a host name of digits alone looks like a number
+    let mode = hostConfig.usernsMode ?? ""
+    let namespace = try userNamespaces.decide(UserNamespaceMode(mode), text: mode, container: id, caller: caller.ids)
     let definition = ContainerDefinition(
       id: id, created: .now(), image: config.image ?? "", imageID: image.id, parent: image.parent, config: merged,
-      hostConfig: hostConfig, mounts: mounts, files: files(id), oneShot: oneShot)
-    let spec = try builder.build(specInput(definition))
+      hostConfig: hostConfig, mounts: mounts, files: files(id), userNamespace: namespace, oneShot: oneShot)
+    let spec: RuntimeSpec
     let name: String
-    if given.isEmpty {
-      name = directory.reserveGeneratedName(for: id)
-    } else {
-      try directory.reserve(name: given, for: id)
-      name = given
+    do {
+      // What is only created joins nobody yet.
+      spec = try builder.build(
+        specInput(definition, shared: oneShot ? sharedNamespaces(definition) : SharedNamespaces()))
+      if given.isEmpty {
+        name = directory.reserveGeneratedName(for: id)
+      } else {
+        try directory.reserve(name: given, for: id)
+        name = given
+      }
+    } catch {
+      userNamespaces.release(id)
+      throw error
     }
-    var warnings: [String] = []
+    var warnings = RequestCheck.warnings(hostConfig)
     if let test = image.execution?.healthcheck?.test, !test.isEmpty, test != ["NONE"], config.healthcheck == nil {
       warnings.append("The image's health check is not run: health checks are not built yet")
     }
     return Draft(definition: definition, name: name, image: image, spec: spec, warnings: warnings)
   }
 
-  func specInput(_ definition: ContainerDefinition) -> SpecBuilder.Input {
+  func specInput(_ definition: ContainerDefinition, shared: SharedNamespaces) -> SpecBuilder.Input {
     SpecBuilder.Input(
       id: definition.id, config: definition.config, hostConfig: definition.hostConfig, mounts: definition.mounts,
-      files: definition.files)
+      files: definition.files, userNamespace: definition.userNamespace, shared: shared)
+  }
+
+  var check: RequestCheck { RequestCheck(machine: machine, hasRemap: userNamespaces.remap != nil) }
+
+  /// What Docker writes into a request that leaves it open.
+  private func completed(_ hostConfig: HostConfig) -> HostConfig {
+    var host = hostConfig
+    if let memory = host.memory, memory > 0, (host.memorySwap ?? 0) == 0, machine.accountsSwap {
+      host.memorySwap = memory * 2
+    }
+    if host.memorySwappiness == -1 { host.memorySwappiness = nil }
+    return host
   }
 
   /// The name of the image that a container is to be made of.
@@ -87,7 +118,8 @@ extension Engine {
       id: definition.id, name: draft.name, created: definition.created.nanoseconds, image: definition.image,
       imageID: definition.imageID, parent: definition.parent, config: try encoder.encode(definition.config),
       hostConfig: try encoder.encode(definition.hostConfig), mounts: try encoder.encode(definition.mounts),
-      oneShot: definition.oneShot, state: state)
+      userNamespace: try definition.userNamespace.map { try encoder.encode($0) }, oneShot: definition.oneShot,
+      state: state)
   }
 
   func volumeRows(_ definition: ContainerDefinition) -> [VolumeRow] {
@@ -100,7 +132,7 @@ extension Engine {
   func prepareSnapshot(_ definition: ContainerDefinition, _ image: RunImage?) async throws -> [MountSpec] {
     let params = SnapshotAPI.PrepareParams(
       key: definition.id, parent: definition.parent, volatile: definition.autoRemove ? true : nil,
-      labels: ["gantry.container": definition.id])
+      labels: ["gantry.container": definition.id], limit: StorageOptions(definition.hostConfig).size)
     if let mounts = try await allowing(.notFound, body: { try await snapshots.prepare(params).mounts }) {
       return mounts
     }
@@ -147,10 +179,11 @@ extension Engine {
 
   /// Makes a container that is not started.
   func create(
-    name: String?, config: ContainerConfig, hostConfig: HostConfig, platform: String?
+    name: String?, config: ContainerConfig, hostConfig: HostConfig, platform: String?, caller: Caller
   ) async throws -> (id: String, warnings: [String]) {
     let image = try await runImage(imageName(config), platform: platform)
-    let draft = try draft(name: name, config: config, hostConfig: hostConfig, image: image, oneShot: false)
+    let draft = try draft(
+      name: name, config: config, hostConfig: hostConfig, image: image, oneShot: false, caller: caller)
     let definition = draft.definition
     do {
       _ = try await prepareSnapshot(definition, draft.image)
@@ -171,6 +204,7 @@ extension Engine {
 
   /// Takes away, beside the caller, what a container that never came to be left behind.
   func discard(_ definition: ContainerDefinition) {
+    userNamespaces.release(definition.id)
     background.run { [self] in
       await removeSnapshots([definition.id])
       await removeHostFiles(definition, volumes: true)
@@ -182,18 +216,20 @@ extension Engine {
   /// What the image's name meant the last time is taken for what it means now while the image service is asked: nothing
   /// is started, or seen by anybody, before its answer agrees.
   func run(
-    name: String?, config: ContainerConfig, hostConfig: HostConfig, platform: String?, attach: AttachStreams?
+    name: String?, config: ContainerConfig, hostConfig: HostConfig, platform: String?, attach: AttachStreams?,
+    caller: Caller
   ) async throws -> (id: String, warnings: [String], stream: StreamAddress?) {
     let reference = try imageName(config)
     async let answer = runImage(reference, platform: platform)
     if let guess = imageCache.meaning(of: reference, platform: platform) {
       let made: Made
       do {
-        made = try await make(name: name, config: config, hostConfig: hostConfig, image: guess)
+        made = try await make(name: name, config: config, hostConfig: hostConfig, image: guess, caller: caller)
       } catch {
         // Only an error of the right image is one.
         guard try await answer.id != guess.id else { throw error }
-        return try await run(name: name, config: config, hostConfig: hostConfig, image: answer, attach: attach)
+        return try await run(
+          name: name, config: config, hostConfig: hostConfig, image: answer, attach: attach, caller: caller)
       }
       let agrees: Bool
       do {
@@ -207,14 +243,16 @@ extension Engine {
     }
     let image = try await answer
     imageCache.note(image, for: reference, platform: platform)
-    return try await run(name: name, config: config, hostConfig: hostConfig, image: image, attach: attach)
+    return try await run(
+      name: name, config: config, hostConfig: hostConfig, image: image, attach: attach, caller: caller)
   }
 
   private func run(
-    name: String?, config: ContainerConfig, hostConfig: HostConfig, image: RunImage, attach: AttachStreams?
+    name: String?, config: ContainerConfig, hostConfig: HostConfig, image: RunImage, attach: AttachStreams?,
+    caller: Caller
   ) async throws -> (id: String, warnings: [String], stream: StreamAddress?) {
     try await begin(
-      make(name: name, config: config, hostConfig: hostConfig, image: image), attach: attach)
+      make(name: name, config: config, hostConfig: hostConfig, image: image, caller: caller), attach: attach)
   }
 
   /// A container with its row, its snapshot and its files that nobody can see yet.
@@ -226,9 +264,10 @@ extension Engine {
 
   /// Makes everything of a container of `run` but its task; on failure nothing is left.
   private func make(
-    name: String?, config: ContainerConfig, hostConfig: HostConfig, image: RunImage
+    name: String?, config: ContainerConfig, hostConfig: HostConfig, image: RunImage, caller: Caller
   ) async throws -> Made {
-    let draft = try draft(name: name, config: config, hostConfig: hostConfig, image: image, oneShot: true)
+    let draft = try draft(
+      name: name, config: config, hostConfig: hostConfig, image: image, oneShot: true, caller: caller)
     let definition = draft.definition
     do {
       let row = try row(draft, state: .starting(last: nil))

@@ -190,6 +190,7 @@ extension Engine {
       try? await store.update(id: container.id, state: container.state, durable: false)
       throw fault.wrapped("cannot remove container \"\(container.name)\": remove it again when the cause is gone")
     }
+    userNamespaces.release(container.id)
     tombstones.add(container.id, WaitResult(code: container.state.last?.code ?? 0))
     directory.remove(id: container.id, name: container.name)
     await container.announceRemoval()

@@ -55,7 +55,10 @@ extension Engine {
         id: row.id, created: Timestamp(nanoseconds: row.created), image: row.image, imageID: row.imageID,
         parent: row.parent, config: try decoder.decode(ContainerConfig.self, from: row.config),
         hostConfig: try decoder.decode(HostConfig.self, from: row.hostConfig),
-        mounts: try decoder.decode([PlannedMount].self, from: row.mounts), files: files(row.id), oneShot: row.oneShot)
+        mounts: try decoder.decode([PlannedMount].self, from: row.mounts), files: files(row.id),
+        userNamespace: try row.userNamespace.map { try decoder.decode(UserNamespace.self, from: $0) },
+        oneShot: row.oneShot)
+      userNamespaces.restore(definition.userNamespace, for: row.id)
       try directory.reserve(name: row.name, for: row.id)
       return Container(definition, name: row.name, state: row.state)
     } catch {

@@ -45,10 +45,11 @@ extension Engine {
       (spec, rootfs) = made
     } else {
       try prepareSources(definition)
-      (spec, rootfs) = (try builder.build(specInput(definition)), try await snapshotMounts(definition))
+      spec = try builder.build(specInput(definition, shared: sharedNamespaces(definition)))
+      rootfs = try await snapshotMounts(definition)
     }
     let log = try LogSettings(definition.hostConfig)
-    return try await tasks.create(
+    let created = try await tasks.create(
       TaskAPI.CreateParams(
         id: definition.id, spec: spec, rootfs: rootfs, stdin: definition.config.openStdin ?? false,
         hold: attach == nil ? nil : true,
@@ -56,6 +57,21 @@ extension Engine {
           ? nil
           : LogOptions(path: definition.files.log, maxSize: log.maxSize, maxFiles: Int64(log.maxFiles), labels: nil),
         start: true, attach: attach, annotations: nil, seccomp: try seccomp(definition.hostConfig)))
+    try requireSharing(definition, spec)
+    return created
+  }
+
+  /// Fails when a container whose namespace was joined ended meanwhile: its pid could be another process's by now.
+  private func requireSharing(_ definition: ContainerDefinition, _ spec: RuntimeSpec) throws {
+    func pid(_ type: String) -> Int? {
+      let path = spec.linux?.namespaces?.first { $0.type == type }?.path
+      return path.flatMap { $0.split(separator: "/").dropFirst().first }.flatMap { Int($0) }
+    }
+    let joined = SharedNamespaces(pid: pid("pid"), ipc: pid("ipc"))
+    guard joined != SharedNamespaces() else { return }
+    guard try sharedNamespaces(definition) == joined else {
+      throw Fault(.conflict, "a container whose namespace was to be joined ended meanwhile: start it again first")
+    }
   }
 
   private func seccomp(_ host: HostConfig) throws -> SeccompChoice {
@@ -136,6 +152,7 @@ extension Engine {
     } catch {
       log.error("cannot delete a container's row", metadata: ["container": "\(definition.id)", "error": "\(error)"])
     }
+    userNamespaces.release(definition.id)
     tombstones.add(definition.id, WaitResult(code: ended.code, error: ended.error))
     directory.remove(id: definition.id, name: container.name)
     await container.announceRemoval()

@@ -5,8 +5,8 @@ import Synchronization
 
 /// The containers on disk: one row each, with its configuration as JSON and its state in columns.
 ///
-///     containers ── id, name, created, image, image_id, parent, config, host_config, mounts, one_shot
-///                   phase, pid, started, finished, exit_code, oom, error
+///     containers ── id, name, created, image, image_id, parent, config, host_config, mounts, user_namespace,
+///                   one_shot, phase, pid, started, finished, exit_code, oom, error
 ///     volumes ───── id, container, destination, created      (anonymous volumes; the folder is volumes/<id>/_data;
 ///                   container is '' once the volume is to go)
 ///
@@ -78,6 +78,9 @@ final class ContainerStore: Sendable {
           ) WITHOUT ROWID;
           """)
     }
+    migrator.registerMigration("2-user-namespaces") { db in
+      try db.execute(sql: "ALTER TABLE containers ADD COLUMN user_namespace BLOB")
+    }
     return migrator
   }
 
@@ -105,12 +108,13 @@ final class ContainerStore: Sendable {
     try await write(durable: durable) { db in
       let statement = try db.cachedStatement(
         sql: """
-          INSERT INTO containers (id, name, created, image, image_id, parent, config, host_config, mounts, one_shot, phase)
-          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+          INSERT INTO containers (id, name, created, image, image_id, parent, config, host_config, mounts, user_namespace,
+            one_shot, phase)
+          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
           """)
       try statement.execute(arguments: [
         row.id, row.name, row.created, row.image, row.imageID, row.parent, row.config, row.hostConfig, row.mounts,
-        row.oneShot, row.phase,
+        row.userNamespace, row.oneShot, row.phase,
       ])
       for volume in volumes {
         try db.execute(
@@ -144,6 +148,13 @@ final class ContainerStore: Sendable {
           WHERE id = ? AND phase IN ('created', 'starting', 'exited') AND (finished IS NULL OR finished < ?)
           """
       ).execute(arguments: [running.pid, running.startedAt.nanoseconds, id, running.startedAt.nanoseconds])
+    }
+  }
+
+  /// Writes a container's other limits.
+  func update(id: String, hostConfig: Data) async throws {
+    try await write(durable: true) { db in
+      try db.execute(sql: "UPDATE containers SET host_config = ? WHERE id = ?", arguments: [hostConfig, id])
     }
   }
 
@@ -216,6 +227,8 @@ struct ContainerRow: Sendable {
   var hostConfig: Data
   /// JSON of its bind and volume mounts.
   var mounts: Data
+  /// JSON of its ids outside; nil when they are the host's.
+  var userNamespace: Data?
   /// Made by one call that also starts it: without a task it never came to be.
   var oneShot: Bool
   var phase: String
@@ -223,7 +236,7 @@ struct ContainerRow: Sendable {
 
   init(
     id: String, name: String, created: Int64, image: String, imageID: String, parent: String?, config: Data,
-    hostConfig: Data, mounts: Data, oneShot: Bool, state: ContainerState
+    hostConfig: Data, mounts: Data, userNamespace: Data? = nil, oneShot: Bool, state: ContainerState
   ) {
     self.id = id
     self.name = name
@@ -234,6 +247,7 @@ struct ContainerRow: Sendable {
     self.config = config
     self.hostConfig = hostConfig
     self.mounts = mounts
+    self.userNamespace = userNamespace
     self.oneShot = oneShot
     self.state = state
     phase = StateColumns(state).phase
@@ -249,6 +263,7 @@ struct ContainerRow: Sendable {
     config = row["config"]
     hostConfig = row["host_config"]
     mounts = row["mounts"]
+    userNamespace = row["user_namespace"]
     oneShot = row["one_shot"]
     phase = row["phase"]
     state =

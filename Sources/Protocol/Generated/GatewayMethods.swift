@@ -219,6 +219,32 @@ public enum GatewayAPI {
     public init() {}
   }
 
+  /// Params of `container.update`: Changes the limits of a container, running or not, and what is to happen when it
+  /// ends.
+  public struct ContainerUpdateParams: Codable, Sendable, Equatable {
+    /// Id, unique prefix of an id, or name.
+    public var container: String
+    /// What changes; what is absent or zero stays.
+    public var update: ContainerUpdate
+
+    /// Takes every field.
+    public init(container: String, update: ContainerUpdate) {
+      self.container = container
+      self.update = update
+    }
+  }
+
+  /// Result of `container.update`.
+  public struct ContainerUpdateResult: Codable, Sendable, Equatable {
+    /// For the caller to read.
+    public var warnings: [String]
+
+    /// Takes every field.
+    public init(warnings: [String]) {
+      self.warnings = warnings
+    }
+  }
+
   /// Params of `container.pause`: Freezes all processes of a container.
   public struct ContainerPauseParams: Codable, Sendable, Equatable {
     /// Id, unique prefix of an id, or name.
@@ -942,6 +968,11 @@ public enum GatewayAPI {
     /// Gives a container another name.
     public static let containerRename = RPCMethod<ContainerRenameParams, ContainerRenameResult>(
       "container.rename",
+      isMutating: true
+    )
+    /// Changes the limits of a container, running or not, and what is to happen when it ends.
+    public static let containerUpdate = RPCMethod<ContainerUpdateParams, ContainerUpdateResult>(
+      "container.update",
       isMutating: true
     )
     /// Freezes all processes of a container.

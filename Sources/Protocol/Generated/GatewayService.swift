@@ -47,6 +47,11 @@ public protocol GatewayService: Sendable {
     _ params: GatewayAPI.ContainerRenameParams,
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ContainerRenameResult
+  /// Changes the limits of a container, running or not, and what is to happen when it ends.
+  func containerUpdate(
+    _ params: GatewayAPI.ContainerUpdateParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerUpdateResult
   /// Freezes all processes of a container.
   func containerPause(
     _ params: GatewayAPI.ContainerPauseParams,
@@ -239,6 +244,13 @@ extension GatewayService {
     _ params: GatewayAPI.ContainerRenameParams
   ) async throws(Fault) -> GatewayAPI.ContainerRenameResult {
     try await containerRename(params, CallContext())
+  }
+
+  /// Changes the limits of a container, running or not, and what is to happen when it ends.
+  public func containerUpdate(
+    _ params: GatewayAPI.ContainerUpdateParams
+  ) async throws(Fault) -> GatewayAPI.ContainerUpdateResult {
+    try await containerUpdate(params, CallContext())
   }
 
   /// Freezes all processes of a container.
@@ -489,6 +501,14 @@ public struct GatewayClient: GatewayService {
     try await channel.call(GatewayAPI.Method.containerRename, params, context)
   }
 
+  /// Changes the limits of a container, running or not, and what is to happen when it ends.
+  public func containerUpdate(
+    _ params: GatewayAPI.ContainerUpdateParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerUpdateResult {
+    try await channel.call(GatewayAPI.Method.containerUpdate, params, context)
+  }
+
   /// Freezes all processes of a container.
   public func containerPause(
     _ params: GatewayAPI.ContainerPauseParams,
@@ -718,6 +738,7 @@ public enum GatewayDispatch {
     "container.restart": GatewayAPI.Method.containerRestart.traits,
     "container.remove": GatewayAPI.Method.containerRemove.traits,
     "container.rename": GatewayAPI.Method.containerRename.traits,
+    "container.update": GatewayAPI.Method.containerUpdate.traits,
     "container.pause": GatewayAPI.Method.containerPause.traits,
     "container.unpause": GatewayAPI.Method.containerUnpause.traits,
     "container.wait": GatewayAPI.Method.containerWait.traits,
@@ -771,6 +792,8 @@ public enum GatewayDispatch {
       try RPCCoding.encode(await service.containerRemove(try RPCCoding.decode(params), context))
     case "container.rename":
       try RPCCoding.encode(await service.containerRename(try RPCCoding.decode(params), context))
+    case "container.update":
+      try RPCCoding.encode(await service.containerUpdate(try RPCCoding.decode(params), context))
     case "container.pause":
       try RPCCoding.encode(await service.containerPause(try RPCCoding.decode(params), context))
     case "container.unpause":

@@ -947,7 +947,7 @@ extension GatewayAPI {
     public var extraHosts: [String]?
     /// Further groups, names or numbers.
     public var groupAdd: [String]?
-    /// Empty, `private` or `host`.
+    /// Empty, `private`, `shareable`, `none`, `host` or `container:NAME`.
     public var ipcMode: String?
     /// Not used.
     public var cgroup: String?
@@ -955,7 +955,7 @@ extension GatewayAPI {
     public var links: [String]?
     /// -1000 to 1000.
     public var oomScoreAdj: Int64?
-    /// Empty or `host`.
+    /// Empty, `host` or `container:NAME`.
     public var pidMode: String?
     /// All capabilities and devices.
     public var privileged: Bool?
@@ -965,13 +965,13 @@ extension GatewayAPI {
     public var readonlyRootfs: Bool?
     /// `seccomp=…`, `no-new-privileges`, …
     public var securityOpt: [String]?
-    /// For the storage driver.
+    /// `size`: the most bytes that it may write to its root.
     public var storageOpt: [String: String]?
     /// Options by path.
     public var tmpfs: [String: String]?
     /// Empty or `host`.
     public var utsMode: String?
-    /// Which user namespace.
+    /// Empty, `host`, `private`, `auto[:OPTIONS]` or `keep-id[:OPTIONS]`.
     public var usernsMode: String?
     /// Bytes of /dev/shm.
     public var shmSize: Int64?
@@ -1202,6 +1202,118 @@ extension GatewayAPI {
       case isolation = "Isolation"
       case maskedPaths = "MaskedPaths"
       case readonlyPaths = "ReadonlyPaths"
+    }
+  }
+
+  /// What container.update changes, in the shape of Docker's update.
+  public struct ContainerUpdate: Codable, Sendable, Equatable {
+    /// 10 to 1000.
+    public var blkioWeight: Int64?
+    /// By device.
+    public var blkioWeightDevice: [WeightDevice]?
+    /// Bytes read a second.
+    public var blkioDeviceReadBps: [ThrottleDevice]?
+    /// Bytes written a second.
+    public var blkioDeviceWriteBps: [ThrottleDevice]?
+    /// Reads a second.
+    public var blkioDeviceReadIOps: [ThrottleDevice]?
+    /// Writes a second.
+    public var blkioDeviceWriteIOps: [ThrottleDevice]?
+    /// Microseconds of the quota's period.
+    public var cpuPeriod: Int64?
+    /// Microseconds in each period.
+    public var cpuQuota: Int64?
+    /// Microseconds.
+    public var cpuRealtimePeriod: Int64?
+    /// Microseconds.
+    public var cpuRealtimeRuntime: Int64?
+    /// Weight among other containers; 1024 is usual.
+    public var cpuShares: Int64?
+    /// `0-2,4`
+    public var cpusetCpus: String?
+    /// `0-1`
+    public var cpusetMems: String?
+    /// Limit in bytes.
+    public var memory: Int64?
+    /// Soft limit in bytes.
+    public var memoryReservation: Int64?
+    /// Memory and swap together; -1 for no limit.
+    public var memorySwap: Int64?
+    /// 0 to 100.
+    public var memorySwappiness: Int64?
+    /// Thousand-millionths of a processor.
+    public var nanoCpus: Int64?
+    /// Most processes; 0 or -1 for no limit.
+    public var pidsLimit: Int64?
+    /// Whether it is started again.
+    public var restartPolicy: RestartPolicy?
+
+    /// Takes every field.
+    public init(
+      blkioWeight: Int64? = nil,
+      blkioWeightDevice: [WeightDevice]? = nil,
+      blkioDeviceReadBps: [ThrottleDevice]? = nil,
+      blkioDeviceWriteBps: [ThrottleDevice]? = nil,
+      blkioDeviceReadIOps: [ThrottleDevice]? = nil,
+      blkioDeviceWriteIOps: [ThrottleDevice]? = nil,
+      cpuPeriod: Int64? = nil,
+      cpuQuota: Int64? = nil,
+      cpuRealtimePeriod: Int64? = nil,
+      cpuRealtimeRuntime: Int64? = nil,
+      cpuShares: Int64? = nil,
+      cpusetCpus: String? = nil,
+      cpusetMems: String? = nil,
+      memory: Int64? = nil,
+      memoryReservation: Int64? = nil,
+      memorySwap: Int64? = nil,
+      memorySwappiness: Int64? = nil,
+      nanoCpus: Int64? = nil,
+      pidsLimit: Int64? = nil,
+      restartPolicy: RestartPolicy? = nil
+    ) {
+      self.blkioWeight = blkioWeight
+      self.blkioWeightDevice = blkioWeightDevice
+      self.blkioDeviceReadBps = blkioDeviceReadBps
+      self.blkioDeviceWriteBps = blkioDeviceWriteBps
+      self.blkioDeviceReadIOps = blkioDeviceReadIOps
+      self.blkioDeviceWriteIOps = blkioDeviceWriteIOps
+      self.cpuPeriod = cpuPeriod
+      self.cpuQuota = cpuQuota
+      self.cpuRealtimePeriod = cpuRealtimePeriod
+      self.cpuRealtimeRuntime = cpuRealtimeRuntime
+      self.cpuShares = cpuShares
+      self.cpusetCpus = cpusetCpus
+      self.cpusetMems = cpusetMems
+      self.memory = memory
+      self.memoryReservation = memoryReservation
+      self.memorySwap = memorySwap
+      self.memorySwappiness = memorySwappiness
+      self.nanoCpus = nanoCpus
+      self.pidsLimit = pidsLimit
+      self.restartPolicy = restartPolicy
+    }
+
+    private enum CodingKeys: String, CodingKey {
+      case blkioWeight = "BlkioWeight"
+      case blkioWeightDevice = "BlkioWeightDevice"
+      case blkioDeviceReadBps = "BlkioDeviceReadBps"
+      case blkioDeviceWriteBps = "BlkioDeviceWriteBps"
+      case blkioDeviceReadIOps = "BlkioDeviceReadIOps"
+      case blkioDeviceWriteIOps = "BlkioDeviceWriteIOps"
+      case cpuPeriod = "CpuPeriod"
+      case cpuQuota = "CpuQuota"
+      case cpuRealtimePeriod = "CpuRealtimePeriod"
+      case cpuRealtimeRuntime = "CpuRealtimeRuntime"
+      case cpuShares = "CpuShares"
+      case cpusetCpus = "CpusetCpus"
+      case cpusetMems = "CpusetMems"
+      case memory = "Memory"
+      case memoryReservation = "MemoryReservation"
+      case memorySwap = "MemorySwap"
+      case memorySwappiness = "MemorySwappiness"
+      case nanoCpus = "NanoCpus"
+      case pidsLimit = "PidsLimit"
+      case restartPolicy = "RestartPolicy"
     }
   }
 

@@ -44,13 +44,23 @@ public enum SnapshotAPI {
     public var volatile: Bool?
     /// Free notes.
     public var labels: [String: String]?
+    /// The most bytes that the snapshot may hold, where the file system keeps quotas of projects (XFS, ext4 mounted
+    /// with prjquota); elsewhere a limit is refused with `unsupported`.
+    public var limit: Int64?
 
     /// Takes every field.
-    public init(key: String, parent: String? = nil, volatile: Bool? = nil, labels: [String: String]? = nil) {
+    public init(
+      key: String,
+      parent: String? = nil,
+      volatile: Bool? = nil,
+      labels: [String: String]? = nil,
+      limit: Int64? = nil
+    ) {
       self.key = key
       self.parent = parent
       self.volatile = volatile
       self.labels = labels
+      self.limit = limit
     }
   }
 

@@ -14,6 +14,7 @@ let contractEntries: [ContractEntry] = [
   ContractEntry("gateway.openrpc.json", GatewayAPI.Method.containerRestart),
   ContractEntry("gateway.openrpc.json", GatewayAPI.Method.containerRemove),
   ContractEntry("gateway.openrpc.json", GatewayAPI.Method.containerRename),
+  ContractEntry("gateway.openrpc.json", GatewayAPI.Method.containerUpdate),
   ContractEntry("gateway.openrpc.json", GatewayAPI.Method.containerPause),
   ContractEntry("gateway.openrpc.json", GatewayAPI.Method.containerUnpause),
   ContractEntry("gateway.openrpc.json", GatewayAPI.Method.containerWait),
