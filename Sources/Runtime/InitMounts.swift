@@ -48,8 +48,9 @@ enum InitMounts {
         try sysfs(mount, in: tree)
       case .tmpfs:
         try tmpfs(mount, in: tree)
-      case .cgroup:
-        try CgroupMount.make(mount, plan.cgroupView, ownsNamespace: plan.ownsCgroupNamespace, in: tree)
+      case .cgroup(let copies):
+        try CgroupMount.make(
+          mount, plan.cgroupView, copies: copies, ownsNamespace: plan.ownsCgroupNamespace, in: tree)
       case .other(let type, let source):
         let made = try newMount(type, source, mount)
         try tree.attach(made.rawValue, at: mount.destination, .directory)

@@ -90,7 +90,9 @@ final class InitPlan {
       request.rootfs, mapping: mapping, forceLegacy: request.forceLegacyOverlay, bag: bag)
     rootIsReadOnly = spec.root?.readonly ?? false
     rootPropagation = try Self.propagation(linux.rootfsPropagation)
-    mounts = try PlannedMount.plan(spec.mounts ?? [], mapping: mapping, bag: bag)
+    let cgroupView = CgroupView(request.cgroup)
+    self.cgroupView = cgroupView
+    mounts = try PlannedMount.plan(spec.mounts ?? [], mapping: mapping, cgroup: cgroupView, bag: bag)
     devices = try PlannedDevice.plan(linux.devices ?? [], bindFromHost: ownsUserNamespace, bag: bag)
     maskedPaths = linux.maskedPaths ?? []
     readOnlyPaths = linux.readonlyPaths ?? []
@@ -113,7 +115,6 @@ final class InitPlan {
     case "LINUX32": persona = 8
     case let other?: throw Fault(.invalidArgument, "\(other) is no personality: LINUX and LINUX32 are")
     }
-    cgroupView = CgroupView(request.cgroup)
     useInit = request.useInit
     waitForStart = request.waitForStart
   }

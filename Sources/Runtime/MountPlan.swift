@@ -18,8 +18,9 @@ struct PlannedMount {
     case proc
     /// The network namespace's view.
     case sysfs
-    /// The cgroup's view.
-    case cgroup
+    /// The cgroup's view. With a user namespace the folders were copied before, because the container's root cannot reach
+    /// them: each copy by its path.
+    case cgroup(copies: [String: Int32])
     /// A memory file system; a folder's mode is kept when no mode is asked.
     case tmpfs
     /// Another file system type.
@@ -32,9 +33,9 @@ struct PlannedMount {
   let options: MountOptions
 
   /// Checks and prepares `mounts`.
-  static func plan(_ mounts: [RuntimeSpec.Mount], mapping: IDMapping?, bag: DescriptorBag) throws(Fault)
-    -> [PlannedMount]
-  {
+  static func plan(
+    _ mounts: [RuntimeSpec.Mount], mapping: IDMapping?, cgroup: CgroupView?, bag: DescriptorBag
+  ) throws(Fault) -> [PlannedMount] {
     var planned: [PlannedMount] = []
     planned.reserveCapacity(mounts.count)
     for mount in mounts {
@@ -54,7 +55,9 @@ struct PlannedMount {
         switch mount.type ?? "" {
         case "proc": action = .proc
         case "sysfs": action = .sysfs
-        case "cgroup", "cgroup2": action = .cgroup
+        case "cgroup", "cgroup2":
+          action = .cgroup(
+            copies: mapping == nil ? [:] : try CgroupMount.copies(of: cgroup, options.set, bag: bag))
         case "tmpfs": action = .tmpfs
         case "":
           throw Fault(.invalidArgument, "the mount on \(destination) has neither a type nor the option bind")

@@ -81,7 +81,7 @@ import Testing
 
   @Test(arguments: [
     (["-p", "80:80"], "--publish"), (["--publish=80:80"], "--publish"), (["-P"], "--publish-all"),
-    (["--gpus", "all"], "--gpus"), (["--restart", "always"], "--restart always"),
+    (["--restart", "always"], "--restart always"), (["--use-api-socket"], "--use-api-socket"),
     (["--network", "bridge"], "--network bridge"), (["-v", "data:/data"], "--volume data:/data"),
     (["--health-cmd", "true"], "--health-cmd"), (["--pull", "always"], "--pull always"),
     (["--mount", "type=volume,dst=/x"], "--mount type=volume"),
@@ -95,7 +95,7 @@ import Testing
   }
 
   @Test func aRefusedSwitchThatIsOffChangesNothing() throws {
-    _ = try run("--publish-all=false", "--oom-kill-disable=false")
+    _ = try run("--publish-all=false", "--use-api-socket=false")
   }
 
   @Test func aritiesAreToldInDockersWords() {

@@ -158,6 +158,7 @@ final class FakeTasks: TaskService, Sendable {
     var tasks: [String: TaskState] = [:]
     var created: [TaskAPI.CreateParams] = []
     var signals: [(id: String, signal: Int64)] = []
+    var updates: [TaskAPI.UpdateParams] = []
     var nextPid: Int64 = 1000
     /// What the next create does instead of starting.
     var failure: Fault?
@@ -257,7 +258,13 @@ final class FakeTasks: TaskService, Sendable {
     _ params: TaskAPI.CloseInputParams, _ context: CallContext
   ) async throws(Fault) -> TaskAPI.CloseInputResult { .init() }
   func update(_ params: TaskAPI.UpdateParams, _ context: CallContext) async throws(Fault) -> TaskAPI.UpdateResult {
-    .init()
+    let failure = state.withLock { state -> Fault? in
+      defer { state.failure = nil }
+      if state.failure == nil { state.updates.append(params) }
+      return state.failure
+    }
+    if let failure { throw failure }
+    return .init()
   }
   func stats(_ params: TaskAPI.StatsParams, _ context: CallContext) async throws(Fault) -> TaskAPI.StatsResult {
     throw Fault(.unsupported, "not here")
@@ -279,15 +286,20 @@ final class TestEngine: Sendable {
   let folder: String
   private let ownsFolder: Bool
 
-  init(after earlier: TestEngine? = nil) throws {
+  /// - Parameters:
+  ///   - earlier: an engine whose folder and services this one takes over.
+  ///   - remap: the setting of the common user namespace.
+  init(after earlier: TestEngine? = nil, remap: String? = nil) throws {
     folder = earlier?.folder ?? "/tmp/gantry-engine-\(Identifier.random(digits: 10))"
     ownsFolder = earlier == nil
     snapshots = earlier?.snapshots ?? FakeSnapshots()
     tasks = earlier?.tasks ?? FakeTasks()
     try FileManager.default.createDirectory(atPath: folder + "/run", withIntermediateDirectories: true)
+    try Data("gantry:500000:65536\n1000:700000:65536\n".utf8).write(to: URL(filePath: folder + "/subuid"))
+    try Data("gantry:600000:65536\n1000:800000:65536\n".utf8).write(to: URL(filePath: folder + "/subgid"))
     engine = try Engine(
       images: images, snapshots: snapshots, tasks: tasks,
-      settings: EngineSettings(folder: folder + "/gateway", state: folder + "/run", group: nil),
+      settings: EngineSettings(folder: folder + "/gateway", state: folder + "/run", group: nil, userRemap: remap, accounts: folder),
       machine: Machine(
         capabilities: Capabilities(bounding: (1 << 41) - 1), cpuCount: 4, cgroupVersion: 2, hostname: "host"),
       log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })

@@ -168,7 +168,7 @@ import Testing
       ("OomScore", { $1.oomScoreAdj = 2000 }), ("Sysctls", { $1.sysctls = ["kernel.core_pattern": "x"] }),
       ("cfs period", { $1.cpuPeriod = 5 }), ("CpusetCpus", { $1.cpusetCpus = "2-" }),
       ("environment", { config, _ in config.env = ["=x"] }), ("CgroupParent", { $1.cgroupParent = "/../x" }),
-      ("UsernsMode", { $1.usernsMode = "private" }), ("max-size", { $1.logConfig = .init(config: ["max-size": "x"]) }),
+      ("UsernsMode", { $1.usernsMode = "none" }), ("max-size", { $1.logConfig = .init(config: ["max-size": "x"]) }),
     ]
     for (word, change) in cases {
       let fault = #expect(throws: Fault.self) { try build(change) }

@@ -55,7 +55,7 @@ struct Inspect {
       "Platform": .string("linux"),
       "MountLabel": .string(""),
       "ProcessLabel": .string(""),
-      "AppArmorProfile": .string(""),
+      "AppArmorProfile": .string((try? SecurityOptions(definition.hostConfig))?.appArmor ?? ""),
       "ExecIDs": execs.isEmpty ? .null : .array(execs.map(JSONValue.string)),
       "HostConfig": .object(host),
       "GraphDriver": .object([

@@ -22,7 +22,8 @@ extension Engine {
     for text in arguments + (config.env ?? []) where text.utf8.contains(0) {
       throw Fault(.invalidArgument, "Cmd: an argument or variable holds a NUL byte")
     }
-    let user = [config.user, definition.config.user].compactMap { $0 }.first { !$0.isEmpty } ?? ""
+    let users = [config.user, definition.config.user, definition.userNamespace?.user]
+    let user = users.compactMap { $0 }.first { !$0.isEmpty } ?? ""
     try UserText.check(user)
     let folder = [config.workingDir, definition.config.workingDir].compactMap { $0 }.first { !$0.isEmpty } ?? ""
     let privileged = config.privileged ?? false
@@ -38,7 +39,9 @@ extension Engine {
       arguments: arguments, environment: environment, user: user,
       workingDirectory: try ContainerPath.workingDirectory(folder), terminal: config.tty ?? false,
       capabilities: capabilities)
-    if try SecurityOptions(host).noNewPrivileges { process.noNewPrivileges = true }
+    let security = try SecurityOptions(host)
+    if security.noNewPrivileges { process.noNewPrivileges = true }
+    process.apparmorProfile = privileged ? nil : security.appArmor
     if let size = config.consoleSize, size.count == 2, size[0] > 0, size[1] > 0 {
       process.consoleSize = .init(height: UInt(clamping: size[0]), width: UInt(clamping: size[1]))
     }

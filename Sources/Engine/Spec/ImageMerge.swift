@@ -30,7 +30,8 @@ enum ImageMerge {
     let given = Set(env.map(name(of:)))
     env += (image.env ?? []).filter { !given.contains(name(of: $0)) }
     config.env = env
-    var labels = image.labels ?? [:]
+    // An image says nothing in the engine's own name (CVE-2026-53488).
+    var labels = (image.labels ?? [:]).filter { !isReserved($0.key) }
     labels.merge(config.labels ?? [:]) { _, own in own }
     config.labels = labels
     for path in (image.volumes ?? [:]).keys {
@@ -42,6 +43,11 @@ enum ImageMerge {
       if config.exposedPorts?[port] == nil { config.exposedPorts?[port] = .init() }
     }
     return config
+  }
+
+  /// Whether a label or annotation of this name is the engine's own to set.
+  static func isReserved(_ name: String) -> Bool {
+    name == "gantry" || name.hasPrefix("gantry.") || name.hasPrefix("io.gantry.")
   }
 
   /// The program and its arguments.

@@ -18,11 +18,16 @@ struct RequestCheck {
     try checkSysctls(host)
     try checkLog(host)
     try refuseUnbuilt(config, host)
-    _ = try SecurityOptions(host)
+    if let profile = try SecurityOptions(host).appArmor, !machine.hasAppArmor {
+      throw Fault(
+        .unsupported,
+        "SecurityOpt: apparmor=\(profile) needs AppArmor, which is not switched on in this machine's kernel: leave it out")
+    }
     _ = try machine.capabilities.resolve(
       add: host.capAdd ?? [], drop: host.capDrop ?? [], privileged: host.privileged ?? false)
-    for key in (host.annotations ?? [:]).keys where key.hasPrefix("gantry.") {
-      throw Fault(.invalidArgument, "Annotations: \"\(key)\": names that begin with gantry. belong to the engine")
+    for key in (host.annotations ?? [:]).keys where ImageMerge.isReserved(key) {
+      throw Fault(
+        .invalidArgument, "Annotations: \"\(key)\": names that begin with gantry. or io.gantry. belong to the engine")
     }
   }
 

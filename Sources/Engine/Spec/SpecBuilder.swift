@@ -12,13 +12,15 @@ struct Machine: Sendable {
   var cgroupVersion: Int
   /// Whether the kernel limits swap.
   var accountsSwap = true
+  /// Whether profiles of AppArmor confine processes.
+  var hasAppArmor = false
   /// The host's own name, for containers on the host's network.
   var hostname: String
 
   static func read() -> Machine {
     Machine(
       capabilities: .ofMachine(), cpuCount: HostFacts.cpuCount(), cgroupVersion: HostFacts.cgroupVersion(),
-      accountsSwap: HostFacts.accountsSwap(), hostname: HostFacts.hostname())
+      accountsSwap: HostFacts.accountsSwap(), hasAppArmor: HostFacts.hasAppArmor(), hostname: HostFacts.hostname())
   }
 }
 
@@ -83,6 +85,7 @@ struct SpecBuilder {
       user: user.isEmpty ? input.userNamespace?.user ?? "" : user, workingDirectory: try ContainerPath.workingDirectory(config.workingDir ?? ""),
       terminal: config.tty ?? false, capabilities: capabilities)
     process.noNewPrivileges = security.noNewPrivileges ? true : nil
+    process.apparmorProfile = security.appArmor
     process.rlimits = try Self.rlimits(host.ulimits ?? [])
     process.oomScoreAdj = (host.oomScoreAdj ?? 0) == 0 ? nil : Int(host.oomScoreAdj ?? 0)
     let groups = try Self.groups(host.groupAdd ?? [])

@@ -20,6 +20,10 @@ enum HostFacts {
     cgroupVersion() == 2 || access("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes", F_OK) == 0
   }
 
+  static func hasAppArmor() -> Bool {
+    (try? SmallFile.read("/sys/module/apparmor/parameters/enabled"))?.hasPrefix("Y") ?? false
+  }
+
   static func hostname() -> String {
     var names = utsname()
     uname(&names)
