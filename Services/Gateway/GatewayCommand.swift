@@ -30,8 +30,6 @@ struct GatewayCommand: AsyncParsableCommand {
       gantry), USER or USER:GROUP, whose ranges /etc/subuid and /etc/subgid hold.
       """)
   var usernsRemap: String?
-  @Option(help: "The folder of passwd, group, subuid and subgid.")
-  var accounts = "/etc"
 
   /// Parses the command line and runs.
   static func start() async { await main() }
@@ -51,7 +49,7 @@ struct GatewayCommand: AsyncParsableCommand {
           tasks: TaskClient(clients.task),
           settings: EngineSettings(
             folder: service.folder.string, state: service.state.string, group: service.gid, services: clients.endpoints,
-            userRemap: usernsRemap, accounts: accounts),
+            userRemap: usernsRemap),
           log: service.logger)
       } catch {
         throw Fault(describing: error)

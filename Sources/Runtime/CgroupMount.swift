@@ -59,7 +59,8 @@ enum CgroupMount {
   }
 
   /// In the parent: copies of the folders that `view` shows by binding them.
-  static func copies(of view: CgroupView?, _ attributes: MountAttributes, bag: DescriptorBag) throws(Fault) -> [String: Int32]
+  static func copies(of view: CgroupView?, _ attributes: MountAttributes, bag: DescriptorBag) throws(Fault) -> [String:
+    Int32]
   {
     let paths: [String] =
       switch view {

@@ -57,7 +57,8 @@ struct IDMapping {
         .unsupported,
         "\(path) cannot be given the ids of the container's user namespace: \(kind)"
           + (recursive ? ", or one that is mounted below," : "") + " does not support idmapped mounts: keep it on "
-          + "another (ext4, xfs, btrfs, tmpfs can), or run the container with --userns=host", cause: [error.description])
+          + "another (ext4, xfs, btrfs, tmpfs can), or run the container with --userns=host", cause: [error.description]
+      )
     }
   }
 

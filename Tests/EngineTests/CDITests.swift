@@ -30,7 +30,8 @@ import Testing
     host.deviceRequests = requests
     return try SpecBuilder(machine: machine, cdi: registry).build(
       .init(
-        id: String(repeating: "a1", count: 32), config: ContainerConfig(cmd: ["sh"], image: "busybox"), hostConfig: host,
+        id: String(repeating: "a1", count: 32), config: ContainerConfig(cmd: ["sh"], image: "busybox"),
+        hostConfig: host,
         mounts: [], files: ContainerFiles(folder: "/f", id: "x")))
   }
 
@@ -80,7 +81,8 @@ import Testing
     try write("etc/vendor.yaml", vendor)
     try write(
       "run/vendor.json",
-      #"{"cdiVersion":"0.5.0","kind":"vendor.com/device","devices":[{"name":"two","containerEdits":{"env":["TWO=run"]}}]}"#)
+      #"{"cdiVersion":"0.5.0","kind":"vendor.com/device","devices":[{"name":"two","containerEdits":{"env":["TWO=run"]}}]}"#
+    )
     let environment = try spec("vendor.com/device=two").process?.env ?? []
     #expect(environment.contains("TWO=run") && !environment.contains("VENDOR=1"))
   }
@@ -128,7 +130,8 @@ import Testing
     #expect(
       try spec([.init(deviceIDs: ["0"], capabilities: [["gpu", "compute"]])]).process?.env?.contains("GPU=0") == true)
     for bad in [
-      GatewayAPI.DeviceRequest(count: -1, capabilities: [["tpu"]]), .init(driver: "amd", count: 1, capabilities: [["gpu"]]),
+      GatewayAPI.DeviceRequest(count: -1, capabilities: [["tpu"]]),
+      .init(driver: "amd", count: 1, capabilities: [["gpu"]]),
       .init(count: 1, deviceIDs: ["0"], capabilities: [["gpu"]]), .init(count: -2, capabilities: [["gpu"]]),
       .init(count: 1, capabilities: [["gpu"]], options: ["a": "b"]),
     ] {

@@ -299,7 +299,8 @@ final class TestEngine: Sendable {
     try Data("gantry:600000:65536\n1000:800000:65536\n".utf8).write(to: URL(filePath: folder + "/subgid"))
     engine = try Engine(
       images: images, snapshots: snapshots, tasks: tasks,
-      settings: EngineSettings(folder: folder + "/gateway", state: folder + "/run", group: nil, userRemap: remap, accounts: folder),
+      settings: EngineSettings(
+        folder: folder + "/gateway", state: folder + "/run", group: nil, userRemap: remap, accounts: folder),
       machine: Machine(
         capabilities: Capabilities(bounding: (1 << 41) - 1), cpuCount: 4, cgroupVersion: 2, hostname: "host"),
       log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })

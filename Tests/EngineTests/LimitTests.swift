@@ -24,12 +24,23 @@ import Testing
       ("from 10 to 1000", { $0.blkioWeight = 5 }),
       ("BlkioWeightDevice: /dev/sda", { $0.blkioWeightDevice = [.init(path: "/dev/sda", weight: 2000)] }),
       ("BlkioDeviceReadBps", { $0.blkioDeviceReadBps = [.init(path: "/dev/sda", rate: -1)] }),
-      ("cannot be higher", { $0.cpuRealtimePeriod = 10; $0.cpuRealtimeRuntime = 11 }),
+      (
+        "cannot be higher",
+        {
+          $0.cpuRealtimePeriod = 10; $0.cpuRealtimeRuntime = 11
+        }
+      ),
       ("StorageOpt: unknown option disk", { $0.storageOpt = ["disk": "1g"] }),
       ("StorageOpt: size=x", { $0.storageOpt = ["size": "x"] }), ("CpuCount", { $0.cpuCount = 1 }),
-      ("Isolation", { $0.isolation = "hyperv" }), ("apparmor=mine needs AppArmor", { $0.securityOpt = ["apparmor=mine"] }),
+      ("Isolation", { $0.isolation = "hyperv" }),
+      ("apparmor=mine needs AppArmor", { $0.securityOpt = ["apparmor=mine"] }),
       ("PidMode", { $0.pidMode = "container:" }), ("IpcMode", { $0.ipcMode = "all" }),
-      ("Init", { $0.pidMode = "container:x"; $0.`init` = true }),
+      (
+        "Init",
+        {
+          $0.pidMode = "container:x"; $0.`init` = true
+        }
+      ),
     ]
     for (words, change) in cases {
       let fault = #expect(throws: Fault.self) { try check(1, change) }

@@ -267,6 +267,52 @@ struct ContainerTests {
       "\(result)")
   }
 
+  @Test(.enabled(if: KernelFeatures.version >= .init(6, 13), "needs Linux 6.13: idmapped layers by descriptor"))
+  func theDiskKeepsTheContainersIDs() throws {
+    let bind = box.folder.appending("data").string
+    try Files.makeDirectory(bind, mode: 0o755)
+    var upper = ""
+    let result = try box.sh("echo x >>/etc/group; rm /etc/passwd; touch /new /data/made; stat -c %u /data/made") {
+      upper = Box.upper($0)
+      $0.spec.linux?.namespaces?.append(.init(type: "user"))
+      $0.spec.linux?.uidMappings = [.init(containerID: 0, hostID: 100_000, size: 65536)]
+      $0.spec.linux?.gidMappings = [.init(containerID: 0, hostID: 100_000, size: 65536)]
+      $0.spec.mounts?.append(.init(destination: "/data", type: "bind", source: bind, options: ["bind", "idmap"]))
+    }
+    #expect(result.lines == ["0"], "\(result)")
+    #expect(try FileStatus(bind + "/made").uid == 0)
+    for path in ["/new", "/etc/group"] { #expect(try FileStatus(upper + path).uid == 0, "\(path)") }
+    let refused = try box.sh("true") {
+      $0.spec.linux?.namespaces?.append(.init(type: "user"))
+      $0.spec.linux?.uidMappings = [.init(containerID: 0, hostID: 100_000, size: 65536)]
+      $0.spec.linux?.gidMappings = [.init(containerID: 0, hostID: 100_000, size: 65536)]
+      $0.spec.mounts?.append(
+        .init(destination: "/data", type: "bind", source: "/proc/sys", options: ["bind", "idmap"]))
+    }
+    #expect(refused.container.faultCode == "unsupported")
+    #expect(
+      refused.container.message?.contains("the file system proc does not support idmapped mounts") == true, "\(refused)"
+    )
+  }
+
+  @Test func aBindFromAnotherMountNamespaceFollowsNoLink() throws {
+    let own = "/proc/\(getpid())/ns/mnt"
+    func run(_ source: String) throws -> Box.Result {
+      try box.sh("cat /data/file") {
+        $0.spec.mounts?.append(
+          .init(destination: "/data", type: "bind", source: source, options: ["bind", "namespace=\(own)"]))
+      }
+    }
+    let folder = box.folder.appending("shared").string
+    try Files.makeDirectory(folder, mode: 0o755)
+    try DurableFile.write(box.folder.appending("shared/file"), Array("there".utf8), mode: 0o644, durable: false)
+    #expect(try run(folder).lines == ["there"])
+    symlink(folder, box.folder.appending("link").string)
+    let link = try run(box.folder.appending("link").string)
+    #expect(link.container.message?.contains("cannot open") == true, "\(link)")
+    #expect(try run("/no/such").container.message?.contains("does not exist") == true)
+  }
+
   @Test func kernelSettingsStayInTheNamespace() throws {
     let result = try box.sh("cat /proc/sys/net/ipv4/ip_default_ttl /proc/sys/kernel/msgmax") {
       $0.spec.linux?.sysctl = ["net.ipv4.ip_default_ttl": "77", "kernel.msgmax": "4096"]

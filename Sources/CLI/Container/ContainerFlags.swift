@@ -183,7 +183,9 @@ extension ContainerFlags {
     .value("pid", nil, "string", "PID namespace to use (host|container:NAME)") { $0.pidMode = $1 },
     .value("ipc", nil, "string", "IPC mode to use (none|private|shareable|host|container:NAME)") { $0.ipcMode = $1 },
     .value("uts", nil, "string", "UTS namespace to use (host)") { $0.utsMode = $1 },
-    .value("userns", nil, "string", "User namespace to use (host|private|auto[:OPTIONS]|keep-id[:OPTIONS])") { $0.usernsMode = $1 },
+    .value("userns", nil, "string", "User namespace to use (host|private|auto[:OPTIONS]|keep-id[:OPTIONS])") {
+      $0.usernsMode = $1
+    },
     .value("cgroupns", nil, "string", "Cgroup namespace to use (host|private)") { flags, value in
       guard ["host", "private", ""].contains(value) else { throw CommandFailure("it is \"host\" or \"private\"") }
       flags.cgroupNamespace = value

@@ -47,7 +47,9 @@ struct GPUFlag: Equatable {
       let parts = field.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
       let key = parts.count == 2 ? parts[0] : "count"
       let value = parts[parts.count - 1]
-      guard keys.insert(key).inserted else { throw CommandFailure("gpu request key '\(key)' can be specified only once") }
+      guard keys.insert(key).inserted else {
+        throw CommandFailure("gpu request key '\(key)' can be specified only once")
+      }
       switch key {
       case "driver": driver = value
       case "count":

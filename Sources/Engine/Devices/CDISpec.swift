@@ -79,7 +79,8 @@ struct CDISpec: Codable, Sendable, Equatable {
     }
     guard CDIName.isKind(kind), !devices.isEmpty, devices.allSatisfy({ CDIName.isDevice($0.name) }) else {
       throw Fault(
-        .invalidArgument, "\(path) is no CDI specification: \"\(kind)\" is no kind, or a device of it has no proper name")
+        .invalidArgument,
+        "\(path) is no CDI specification: \"\(kind)\" is no kind, or a device of it has no proper name")
     }
   }
 }

@@ -21,7 +21,8 @@ struct RequestCheck {
     if let profile = try SecurityOptions(host).appArmor, !machine.hasAppArmor {
       throw Fault(
         .unsupported,
-        "SecurityOpt: apparmor=\(profile) needs AppArmor, which is not switched on in this machine's kernel: leave it out")
+        "SecurityOpt: apparmor=\(profile) needs AppArmor, which is not switched on in this machine's kernel: leave it out"
+      )
     }
     _ = try machine.capabilities.resolve(
       add: host.capAdd ?? [], drop: host.capDrop ?? [], privileged: host.privileged ?? false)
@@ -124,7 +125,8 @@ struct RequestCheck {
     for (field, mode, name) in [("PidMode", host.pidMode, "PID"), ("IpcMode", host.ipcMode, "IPC")] {
       if mode == "host" {
         throw Fault(
-          .invalidArgument, "\(field): cannot share the host's \(name) namespace when user namespaces are enabled: \(hint)")
+          .invalidArgument,
+          "\(field): cannot share the host's \(name) namespace when user namespaces are enabled: \(hint)")
       }
     }
   }
@@ -135,7 +137,7 @@ struct RequestCheck {
       ("VolumesFrom", !(host.volumesFrom ?? []).isEmpty), ("VolumeDriver", !(host.volumeDriver ?? "").isEmpty),
       ("Links", !(host.links ?? []).isEmpty),
       ("Cgroup", !(host.cgroup ?? "").isEmpty),
-      ("KernelMemoryTCP", (host.kernelMemoryTCP ?? 0) > 0), 
+      ("KernelMemoryTCP", (host.kernelMemoryTCP ?? 0) > 0),
       ("MacAddress", !(config.macAddress ?? "").isEmpty),
     ]
     if let (field, _) = asked.first(where: \.1) {

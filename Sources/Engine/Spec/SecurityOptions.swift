@@ -58,7 +58,8 @@ struct SecurityOptions: Sendable, Equatable {
       case "label":
         guard value == "disable" else {
           throw Fault(
-            .unsupported, "SecurityOpt: label=\(value) is for SELinux, which is not built yet: only label=disable is known")
+            .unsupported,
+            "SecurityOpt: label=\(value) is for SELinux, which is not built yet: only label=disable is known")
         }
       default:
         throw Fault(

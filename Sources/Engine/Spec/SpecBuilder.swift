@@ -82,7 +82,8 @@ struct SpecBuilder {
     var process = Self.process(
       arguments: ImageMerge.arguments(config),
       environment: ImageMerge.overlay(ImageMerge.environment(config, hostname: hostname), edits.environment),
-      user: user.isEmpty ? input.userNamespace?.user ?? "" : user, workingDirectory: try ContainerPath.workingDirectory(config.workingDir ?? ""),
+      user: user.isEmpty ? input.userNamespace?.user ?? "" : user,
+      workingDirectory: try ContainerPath.workingDirectory(config.workingDir ?? ""),
       terminal: config.tty ?? false, capabilities: capabilities)
     process.noNewPrivileges = security.noNewPrivileges ? true : nil
     process.apparmorProfile = security.appArmor
@@ -189,7 +190,8 @@ struct SpecBuilder {
       mounts.append(
         .init(
           destination: destination, type: "bind", source: source,
-          options: ["bind", host.readonlyRootfs == true ? "ro" : "rw", "rprivate"] + (namespace == nil ? [] : ["idmap"])))
+          options: ["bind", host.readonlyRootfs == true ? "ro" : "rw", "rprivate"] + (namespace == nil ? [] : ["idmap"])
+        ))
     }
     return mounts + input.mounts.map { mount($0, namespace) }
   }

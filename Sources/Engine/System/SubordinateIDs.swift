@@ -88,7 +88,8 @@ final class UserNamespaces: Sendable {
       guard size > 0, let mapping = IDMappings.cover(size, explicit: [], from: ranges) else {
         throw Fault(
           .invalidArgument,
-          "--userns-remap \(text): \(ids.folder)/\(file) gives \"\(name)\" no ids: add a line such as \(name):100000:65536")
+          "--userns-remap \(text): \(ids.folder)/\(file) gives \"\(name)\" no ids: add a line such as \(name):100000:65536"
+        )
       }
       return mapping
     }
