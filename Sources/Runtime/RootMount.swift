@@ -62,7 +62,11 @@ enum RootMount {
     }
     guard !layers.isEmpty else { throw Fault(.invalidArgument, "the overlay of the root file system has no lowerdir") }
     if let mapping {
-      return .detached(try mapped(layers, parameters, options, mapping: mapping, bag: bag))
+      let overlay = try MappedOverlay(layers, parameters, options, mapping: mapping, bag: bag)
+      if KernelFeatures.version >= MappedOverlay.byDescriptor, !forceLegacy {
+        return .detached(try make(overlay.parameters(bag), options.set, layers: layers.count, bag: bag))
+      }
+      return .detached(try overlay.byPath(bag))
     }
     guard KernelFeatures.overlayAppendsLayers, !forceLegacy else {
       return try legacy(layers, parameters, options)
@@ -96,55 +100,10 @@ enum RootMount {
   }
 
   /// One parameter of an overlay.
-  private enum Parameter {
+  enum Parameter {
     case text(String, String?)
     /// A folder by descriptor, which must stay open until the overlay is made.
     case opened(String, Int32)
-  }
-
-  /// Layers seen through a user namespace's ids: each a detached idmapped copy, given to overlayfs by descriptor
-  /// (Linux 6.13). The writable folder is mapped too: the disk always has the container's ids, and whoever else reads it,
-  /// or the container with another range later, finds the same files.
-  private static func mapped(
-    _ layers: [String], _ parameters: [(key: String, value: String?)], _ options: MountOptions, mapping: IDMapping,
-    bag: DescriptorBag
-  ) throws(Fault) -> Int32 {
-    guard KernelFeatures.version >= KernelFeatures.Version(6, 13) else {
-      throw Fault(
-        .unsupported,
-        "a user namespace with shared layers needs Linux 6.13 or newer, this is \(KernelFeatures.release): "
-          + "run the container with --userns=host")
-    }
-    var all = [Parameter.text("source", "overlay")]
-    func copy(_ path: String) throws(Fault) -> Int32 {
-      let layer = try step("open \(path)") { () throws(Errno) in bag.add(try Mounts.clone(path)) }
-      try mapping.apply(mapping.layers, to: layer, path, recursive: false)
-      try step("make \(path) private") { () throws(Errno) in try Mounts.change(layer, propagation: .private) }
-      return layer
-    }
-    for layer in layers { all.append(.opened("lowerdir+", try copy(layer))) }
-    // overlayfs wants its two folders on one mount: their parent is what is copied.
-    var writable: (folder: String, mount: Int32)?
-    for (key, value) in parameters {
-      guard key == "upperdir" || key == "workdir", let path = value else {
-        all.append(.text(key, value))
-        continue
-      }
-      let place = FilePath(path)
-      let parent = place.removingLastComponent().string
-      let name = place.lastComponent?.string ?? ""
-      if writable == nil { writable = (parent, try copy(parent)) }
-      guard let (folder, mount) = writable, folder == parent else {
-        throw Fault(.invalidArgument, "upperdir and workdir must lie in one folder for a container with ids of its own")
-      }
-      all.append(
-        .opened(
-          key,
-          try step("open \(path)") { () throws(Errno) in
-            bag.add(try openat2(mount, name, [.path, .directory, .noFollow], resolve: [.beneath, .noSymlinks]))
-          }))
-    }
-    return try make(all, options.set, layers: layers.count, bag: bag)
   }
 
   /// All layers in one string of mount(2), which must fit a page: relative to the folder that all are in.

@@ -244,7 +244,7 @@ struct ContainerTests {
     #expect(result.lines == ["/bin/busybox", "1"], "\(result)")
   }
 
-  @Test(.enabled(if: KernelFeatures.version >= .init(6, 13), "needs Linux 6.13: idmapped layers by descriptor"))
+  @Test(.enabled(if: KernelFeatures.version >= .init(5, 19), "needs Linux 5.19: idmapped layers"))
   func aUserNamespaceMapsRoot() throws {
     let result = try box.sh("id -u; touch /new && stat -c %u /new /bin/busybox; cat /proc/self/uid_map; hostname") {
       $0.spec.linux?.namespaces?.append(.init(type: "user"))
@@ -267,13 +267,15 @@ struct ContainerTests {
       "\(result)")
   }
 
-  @Test(.enabled(if: KernelFeatures.version >= .init(6, 13), "needs Linux 6.13: idmapped layers by descriptor"))
-  func theDiskKeepsTheContainersIDs() throws {
-    let bind = box.folder.appending("data").string
+  @Test(
+    .enabled(if: KernelFeatures.version >= .init(5, 19), "needs Linux 5.19: idmapped layers"), arguments: [false, true])
+  func theDiskKeepsTheContainersIDs(legacy: Bool) throws {
+    let bind = box.folder.appending("data-\(legacy)").string
     try Files.makeDirectory(bind, mode: 0o755)
     var upper = ""
     let result = try box.sh("echo x >>/etc/group; rm /etc/passwd; touch /new /data/made; stat -c %u /data/made") {
       upper = Box.upper($0)
+      $0.legacyOverlay = legacy
       $0.spec.linux?.namespaces?.append(.init(type: "user"))
       $0.spec.linux?.uidMappings = [.init(containerID: 0, hostID: 100_000, size: 65536)]
       $0.spec.linux?.gidMappings = [.init(containerID: 0, hostID: 100_000, size: 65536)]
