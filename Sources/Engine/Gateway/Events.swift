@@ -64,7 +64,8 @@ extension Engine {
       guard let exec = event.exec, let exit = event.exit else { return }
       execEnded(exec, in: container.id, code: Int(exit.code))
     case .oom: if !container.noteOOM() { publish("oom", container) }
-    default: break  // start, pause and resume are told by those who asked for them
+    case .start: startedUnasked(container)
+    default: break  // pause and resume are told by those who asked for them
     }
   }
 }

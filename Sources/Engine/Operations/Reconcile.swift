@@ -123,6 +123,22 @@ extension Engine {
     await exited(container, pid: nil, ended)
   }
 
+  /// A container began to run although nobody here is starting it: an engine that was killed had asked for it, and the task
+  /// service went on. It is taken in.
+  func startedUnasked(_ container: Container) {
+    switch container.state {
+    case .created, .exited: break
+    default: return
+    }
+    background.run { [self] in
+      await container.lane.run {
+        await container.cleanupDone()
+        guard let task = try? await tasks.get(.init(id: container.id)).task else { return }
+        await reconcile(container, task, atStart: true)
+      }
+    }
+  }
+
   private func withoutTask(_ container: Container, _ state: ContainerState) async {
     switch state {
     case .starting(let last):

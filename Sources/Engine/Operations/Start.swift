@@ -18,6 +18,8 @@ extension Engine {
       let created: TaskAPI.CreateResult
       do {
         created = try await createTask(container, made, attach: attach)
+      } catch let fault as Fault where fault.code == .alreadyExists {
+        created = try await replaceTask(container, attach: attach, before)
       } catch {
         await startFailed(container, before, Fault(describing: error))
         throw error
@@ -33,6 +35,20 @@ extension Engine {
       }
       if let early { await exited(container, pid: nil, early) }
       return created.stream
+    }
+  }
+
+  /// A task of the container is there already: one that an engine that was killed had asked for, and that nobody has heard
+  /// of. It makes room for this one.
+  private func replaceTask(
+    _ container: Container, attach: AttachStreams?, _ before: ContainerState
+  ) async throws -> TaskAPI.CreateResult {
+    do {
+      _ = try await deleteTaskNow(container.id)
+      return try await createTask(container, nil, attach: attach)
+    } catch {
+      await startFailed(container, before, Fault(describing: error))
+      throw error
     }
   }
 
