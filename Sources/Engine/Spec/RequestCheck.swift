@@ -15,6 +15,7 @@ struct RequestCheck {
     try checkResources(host)
     try checkSysctls(host)
     try checkLog(host)
+    try checkSupervision(config, host)
     try refuseUnbuilt(config, host)
     _ = try SecurityOptions(host)
     _ = try machine.capabilities.resolve(
@@ -84,18 +85,12 @@ struct RequestCheck {
     try one("UTSMode", host.utsMode, ["", "host"])
     try one("CgroupnsMode", host.cgroupnsMode?.rawValue, ["", "private", "host"])
     try one("UsernsMode", host.usernsMode, ["", "host"], later: ["private", "keep-id", "auto"])
-    try one(
-      "RestartPolicy", host.restartPolicy?.name?.rawValue, ["", "no"],
-      later: ["always", "on-failure", "unless-stopped"])
     try one("Runtime", host.runtime, ["", "gantry", "runc", "io.containerd.runc.v2"])
     if host.privileged ?? false, host.usernsMode == "private" {
       throw Fault(.invalidArgument, "Privileged: privileged mode is incompatible with user namespaces")
     }
     if host.pidMode == "host", host.`init` ?? false {
       throw Fault(.invalidArgument, "Init: an init needs a pid namespace of its own: leave PidMode host out")
-    }
-    if let health = config.healthcheck?.test, !health.isEmpty, health != ["NONE"] {
-      throw Fault(.unsupported, "Healthcheck: health checks are not built yet: leave it out, or use --no-healthcheck")
     }
     if let parent = host.cgroupParent, !parent.isEmpty {
       guard !parent.utf8.contains(0), !parent.split(separator: "/").contains(".."), !parent.hasSuffix(".slice") else {
@@ -127,6 +122,19 @@ struct RequestCheck {
     }
     if let weight = host.blkioWeight, weight != 0, !(10...1000).contains(weight) {
       throw Fault(.invalidArgument, "BlkioWeight: Range of blkio weight is from 10 to 1000")
+    }
+  }
+
+  private func checkSupervision(_ config: ContainerConfig, _ host: HostConfig) throws {
+    let policy = try RestartPolicy(host.restartPolicy)
+    let isRemoved = host.autoRemove ?? false
+    if isRemoved, policy != .never {
+      throw Fault(.invalidArgument, "can't create 'AutoRemove' container with restart policy")
+    }
+    _ = try HealthPlan(config)
+    if isRemoved, config.healthcheck?.onUnhealthy == .restart {
+      throw Fault(
+        .invalidArgument, "OnUnhealthy in Healthcheck is \"restart\": a container that is removed when it ends cannot be")
     }
   }
 

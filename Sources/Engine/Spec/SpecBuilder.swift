@@ -12,11 +12,13 @@ struct Machine: Sendable {
   var cgroupVersion: Int
   /// The host's own name, for containers on the host's network.
   var hostname: String
+  /// Changes with every start of the machine.
+  var boot = ""
 
   static func read() -> Machine {
     Machine(
       capabilities: .ofMachine(), cpuCount: HostFacts.cpuCount(), cgroupVersion: HostFacts.cgroupVersion(),
-      hostname: HostFacts.hostname())
+      hostname: HostFacts.hostname(), boot: (try? SmallFile.read("/proc/sys/kernel/random/boot_id")) ?? "")
   }
 }
 
