@@ -49,12 +49,18 @@ public final class Engine: Sendable {
   let streams: StreamServer
   let log: Logger
   let directory = ContainerDirectory()
-  let events = EventHub()
+  let events: EventHub
   let execs = ExecDirectory()
   let tombstones = Tombstones()
   let imageCache = ImageCache()
   let background = BackgroundWork()
   let userNamespaces: UserNamespaces
+  /// What waits for its time or for a container's end, and is given up at a shutdown.
+  let pending = PendingWork()
+  /// Starts by restart policy and at the engine's start: so many at once.
+  let restartLane = Lane(width: 4)
+  /// What waiting is measured by; tests bring their own.
+  let clock: any Clock<Duration>
   let startedAt = Timestamp.now()
   /// Containers whose rows cannot be read: nothing of theirs is touched.
   let unreadable = Mutex<Set<String>>([])
@@ -70,7 +76,7 @@ public final class Engine: Sendable {
 
   init(
     images: any ImageService, snapshots: any SnapshotService, tasks: any TaskService, settings: EngineSettings,
-    machine: Machine, log: Logger
+    machine: Machine, log: Logger, clock: any Clock<Duration> = ContinuousClock()
   ) throws {
     self.images = images
     self.snapshots = snapshots
@@ -79,10 +85,12 @@ public final class Engine: Sendable {
     self.machine = machine
     self.log = log
     userNamespaces = try UserNamespaces(remap: settings.userRemap, folder: settings.accounts)
+    self.clock = clock
     for folder in [settings.folder, settings.folder + "/containers", settings.folder + "/volumes"] {
       try Folders.make(folder, mode: 0o711)
     }
     store = try ContainerStore(path: settings.folder + "/containers.db")
+    events = EventHub(journal: EventJournal(path: settings.folder + "/events.json", log: log))
     streams = StreamServer(path: settings.state + "/gantry-streams.sock", group: settings.group)
     try streams.start()
   }
@@ -90,7 +98,9 @@ public final class Engine: Sendable {
   /// Lets work under way finish (cleanups), and stops to give out streams. Containers go on.
   public func shutdown() async {
     streams.stop()
+    pending.close()
     await background.close()
+    await events.close()
   }
 
   var builder: SpecBuilder { SpecBuilder(machine: machine) }
@@ -103,11 +113,18 @@ public final class Engine: Sendable {
 
   /// Publishes an event of a container: its name, image and labels go with it.
   func publish(_ action: String, _ container: Container, _ attributes: [String: String] = [:]) {
-    var all = container.definition.config.labels ?? [:]
-    all["image"] = container.definition.image
-    all["name"] = container.name
+    publish(action, container.definition, name: container.name, attributes)
+  }
+
+  /// The same where the name is known: within a change of the container.
+  func publish(
+    _ action: String, _ definition: ContainerDefinition, name: String, _ attributes: [String: String] = [:]
+  ) {
+    var all = definition.config.labels ?? [:]
+    all["image"] = definition.image
+    all["name"] = name
     all.merge(attributes) { _, own in own }
-    events.publish(Event("container", action, actor: container.id, attributes: all))
+    events.publish(Event("container", action, actor: definition.id, attributes: all))
   }
 }
 

@@ -60,6 +60,8 @@ final class Shim {
   private(set) var startedAt: String?
   private let signals: SignalFD
   private var oom: OOMHolder?
+  /// Only for a container with a health check, while its program runs.
+  var health: HealthMonitor?
   private var knownKills: UInt64 = 0
   private var cgroupGone = false
   private var outcomeWritten = false
@@ -125,6 +127,7 @@ final class Shim {
     phase = .running
     startedAt = LogTime.now().text
     writeProgress()
+    beginHealth()
   }
 
   /// What taskd is told first. Nothing that it need not wait for comes before this.
@@ -150,6 +153,7 @@ final class Shim {
     watchOOM()
     loop.onRoundEnd = { [unowned self] in endRound() }
     io.begin()
+    if options.start { beginHealth() }
   }
 
   /// A token for one client of `io`.
@@ -181,6 +185,8 @@ final class Shim {
         initEnded(exit)
       } else if let (id, exec) = execs.first(where: { $0.value.pid == pid && $0.value.exit == nil }) {
         execEnded(id, exec, exit)
+      } else {
+        _ = health?.childEnded(pid, exit)
       }
     }
   }
@@ -203,6 +209,7 @@ final class Shim {
     let exit = ExitStatus(
       code: code, signal: signal, oomKilled: kills > 0, finishedAt: LogTime.now().text, error: error)
     phase = .stopped(exit)
+    health?.end()
     recordOutcome(exit)
     peers.tell(.exit, id: options.id, pid: process.pid, exit: exit)
     io.exitWasRecorded()

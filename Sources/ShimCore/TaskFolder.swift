@@ -148,10 +148,13 @@ public struct TaskOptions: Codable, Sendable, Equatable {
   public var attach: AttachStreams?
   /// `SECCOMP_FILTER_FLAG_*` for filter.bpf.
   public var filterFlags: UInt32
+  /// How the shim finds out whether the container does its work.
+  public var health: HealthCheck?
 
   public init(
     id: String, cgroup: String, rootfs: [MountSpec], stdin: Bool = false, hold: Bool = false, log: LogOptions? = nil,
-    start: Bool = true, useInit: Bool = false, attach: AttachStreams? = nil, filterFlags: UInt32 = 0
+    start: Bool = true, useInit: Bool = false, attach: AttachStreams? = nil, filterFlags: UInt32 = 0,
+    health: HealthCheck? = nil
   ) {
     self.id = id
     self.cgroup = cgroup
@@ -163,6 +166,7 @@ public struct TaskOptions: Codable, Sendable, Equatable {
     self.useInit = useInit
     self.attach = attach
     self.filterFlags = filterFlags
+    self.health = health
   }
 }
 

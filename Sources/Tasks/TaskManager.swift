@@ -91,12 +91,13 @@ public final class TaskManager: Sendable {
   /// Publishes an event about `task`.
   func tell(
     _ type: TaskAPI.TaskEventType, _ task: ManagedTask, exec: String? = nil, pid: Int32? = nil,
-    exit: ExitStatus? = nil, time: String? = nil
+    exit: ExitStatus? = nil, time: String? = nil, health: HealthState? = nil
   ) {
     let time = time ?? LogTime.now().text
     events.publish { sequence in
       TaskAPI.TaskEvent(
-        sequence: sequence, time: time, type: type, id: task.id, exec: exec, pid: pid.map(Int64.init), exit: exit)
+        sequence: sequence, time: time, type: type, id: task.id, exec: exec, pid: pid.map(Int64.init), exit: exit,
+        health: health)
     }
   }
 
@@ -121,7 +122,7 @@ public final class TaskManager: Sendable {
     try Self.check(params)
     let folder = folder(of: params.id)
     let cgroup = params.spec.linux?.cgroupsPath ?? "\(Self.cgroupParent)/\(params.id)"
-    let task = ManagedTask(id: params.id, folder: folder, cgroup: cgroup)
+    let task = ManagedTask(id: params.id, folder: folder, cgroup: cgroup, checksHealth: params.health != nil)
     try insert(task)
     do throws(Fault) {
       let ready = try await launch(task, params)
@@ -154,6 +155,7 @@ public final class TaskManager: Sendable {
     guard !params.rootfs.isEmpty else {
       throw Fault(.invalidArgument, "task \(params.id): no root file system is given (rootfs)")
     }
+    if let health = params.health { try health.validate() }
   }
 
   /// Writes the folder and starts the shim; returns its first line.
@@ -171,7 +173,7 @@ public final class TaskManager: Sendable {
       TaskOptions(
         id: params.id, cgroup: task.cgroup, rootfs: params.rootfs, stdin: params.stdin, hold: params.hold ?? false,
         log: params.log, start: params.start, useInit: spec.annotations?["gantry.init"] == "true",
-        attach: params.attach, filterFlags: filter?.flags ?? 0), whole: false)
+        attach: params.attach, filterFlags: filter?.flags ?? 0, health: params.health), whole: false)
     let shim = try launcher.launch(folder, lock: lock.rawValue)
     return try await adopt(task, shim)
   }
@@ -223,7 +225,10 @@ public final class TaskManager: Sendable {
   /// Takes a new shim's first line: on the monitor's thread, before any event of it.
   private func began(_ task: ManagedTask, _ ready: ShimReady) {
     guard let pid = ready.pid else { return }
-    task.became(.init(pid: pid, status: ready.startedAt == nil ? .created : .running, startedAt: ready.startedAt))
+    task.became(
+      .init(
+        pid: pid, status: ready.startedAt == nil ? .created : .running, startedAt: ready.startedAt,
+        health: task.checksHealth ? .starting : nil))
     if let startedAt = ready.startedAt { tell(.start, task, pid: pid, time: startedAt) }
   }
 }

@@ -43,6 +43,27 @@ import Testing
       try FileManager.default.contentsOfDirectory(atPath: test.folder + "/gateway/containers").count == 2)
   }
 
+  /// An engine is killed after it asked for a task: the next one learns of it by its event, or by its name being taken.
+  @Test func aTaskThatAKilledEngineAskedForIsTakenIn() async throws {
+    let test = try TestEngine()
+    let heard = try await test.create()
+    let late = TaskState(
+      id: heard, pid: 77, status: .running, startedAt: Timestamp.now().text(), execs: [], shimPid: 1)
+    test.tasks.state.withLock { $0.tasks[heard] = late }
+    test.engine.taskEvent(.init(sequence: 1, time: late.startedAt ?? "", type: .start, id: heard, pid: 77))
+    await test.engine.background.drain()
+    #expect(try test.engine.directory.resolve(heard).state.running?.pid == 77)
+
+    let taken = try await test.create()
+    test.tasks.state.withLock { state in
+      state.tasks[taken] = TaskState(id: taken, pid: 78, status: .running, execs: [], shimPid: 1)
+      state.failure = Fault(.alreadyExists, "there is a task")
+    }
+    _ = try await test.engine.containerStart(.init(container: taken))
+    let pid = try test.engine.directory.resolve(taken).state.running?.pid
+    #expect(pid == test.tasks.state.withLock { Int($0.nextPid) })
+  }
+
   @Test func endIsSeenByWaitAndKept() async throws {
     let test = try TestEngine()
     let id = try await test.run()

@@ -144,6 +144,21 @@ struct FaultTests {
     }
   }
 
+  /// `GANTRY_TEST_CYCLES` sets how many; the full thousand takes minutes.
+  @Test func cyclesWhileServicesAreKilledLeakNothing() async throws {
+    let count = ProcessInfo.processInfo.environment["GANTRY_TEST_CYCLES"] ?? "120"
+    try await withEngine { engine in
+      let cycles = TestEngine.repository.appending("Tests/FaultTests/cycles")
+      let output = try await Command.run(
+        [cycles.string, TestEngine.binaries.appending("gantry").string, count], environment: engine.environment,
+        seconds: 500)
+      print(output.trimmed)
+      try await engine.eventually("all services answer", seconds: 20) {
+        try await engine.gantry("system", "status", expecting: nil).status == 0
+      }
+    }
+  }
+
   @Test func aFullDiskIsOneClearErrorAndNothingHalf() async throws {
     let disk = FileManager.default.temporaryDirectory.path + "/g-disk-\(UInt32.random(in: 0 ... .max))"
     _ = try await Command.shell("mkdir \(disk); mount -t tmpfs -o size=24m none \(disk)")

@@ -16,6 +16,15 @@ extension IntegrationTests {
       try await engine.gantry("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", name).trimmed
     }
 
+    @Test func whatIsSoAlreadyIsNoFailure() async throws {
+      let name = engine.name()
+      try await engine.gantry("run", "-d", "--name", name, "busybox", "sleep", "1000")
+      #expect(try await engine.gantry("start", name).stdout == "\(name)\n")
+      try await engine.gantry("stop", "-t", "0", name)
+      #expect(try await engine.gantry("stop", name).stdout == "\(name)\n")
+      try await engine.gantry("rm", name)
+    }
+
     @Test func createStartWaitRemove() async throws {
       let name = engine.name()
       try await engine.gantry("create", "--name", name, "busybox", "sh", "-c", "echo hello; exit 3")

@@ -31,9 +31,8 @@ struct Start: Command {
 
   func run(in session: Session) throws -> Int32 {
     guard attaches || interactive else {
-      return session.each(containers) { name in
+      return session.each(settled: containers) { name in
         _ = try session.call(GatewayAPI.Method.containerStart, .init(container: name))
-        Output.write(name + "\n")
       }
     }
     guard containers.count == 1 else { throw CommandFailure("you cannot start and attach multiple containers at once") }

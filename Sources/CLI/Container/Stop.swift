@@ -29,10 +29,7 @@ struct Stop: Command {
       try gateway.send(
         GatewayAPI.Method.containerStop, .init(container: name, signal: signal, timeoutSeconds: timeout))
     }[...]
-    return session.each(containers) { name in
-      _ = try gateway.wait(pending.removeFirst())
-      Output.write(name + "\n")
-    }
+    return session.each(settled: containers) { _ in _ = try gateway.wait(pending.removeFirst()) }
   }
 }
 

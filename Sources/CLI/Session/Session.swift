@@ -52,6 +52,17 @@ final class Session {
     }
   }
 
+  /// Runs `body` for each name and prints the name once it is so. That it was so before counts, as with Docker: stopping a
+  /// stopped container is no failure.
+  func each(settled names: [String], _ body: (String) throws -> Void) -> Int32 {
+    each(names) { name in
+      do {
+        try body(name)
+      } catch let fault as Fault where fault.code == .notModified {}
+      Output.write(name + "\n")
+    }
+  }
+
   /// Runs `work` for each of `names`; every failure is told, and the exit code is 1 when there was one.
   func each(_ names: [String], _ work: (String) throws -> Void) -> Int32 {
     var code: Int32 = 0

@@ -3,13 +3,15 @@ internal import Linux
 internal import SystemPackage
 
 /// Keeps the services running where systemd does not: starts each, restarts one that dies (after a pause that doubles from
-/// 0.1 to 10 seconds and is forgotten once the service stood for 10), bounds the log files, and stops all on SIGTERM.
+/// 0.1 to 10 seconds and is forgotten once the service stood for one), bounds the log files, and stops all on SIGTERM.
 ///
 /// It never touches shims or containers: these are nobody's children, and go on whatever happens here. The services get
 /// SIGTERM when the supervisor dies, so that no half of an engine is left without somebody who restarts it.
 final class Supervisor {
   private static let shortestPause: Int64 = 100
   private static let longestPause: Int64 = 10_000
+  /// A service that stood for this long was not ended by what ends it at its start.
+  private static let standing: Int64 = 1_000
   private static let stopTimeout: Int64 = 15_000
   private static let logCheckInterval: Int64 = 5_000
 
@@ -145,7 +147,7 @@ final class Supervisor {
     case .running(let pid, let pidfd, let since):
       guard let (_, exit) = try? Children.wait(pid: pid, noHang: true) else { return }
       Descriptors.close(pidfd)
-      if Self.now - since >= Self.longestPause { entries[index].pause = Self.shortestPause }
+      if Self.now - since >= Self.standing { entries[index].pause = Self.shortestPause }
       pause(index)
       note("\(entries[index].service.program) (process \(pid)) \(Self.words(exit)); it starts again")
     }

@@ -20,6 +20,8 @@
 #define CL_RESOLVE_NO_SYMLINKS 0x04
 #define CL_RESOLVE_BENEATH 0x08
 #define CL_RESOLVE_IN_ROOT 0x10
+/// Only what needs no wait (kernel 5.12): EAGAIN otherwise.
+#define CL_RESOLVE_CACHED 0x20
 
 #define CL_O_PATH 010000000
 #define CL_O_TMPFILE 020200000

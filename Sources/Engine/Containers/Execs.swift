@@ -9,8 +9,11 @@ struct ExecRecord: Sendable {
   let container: String
   let config: GatewayAPI.ExecConfig
   let process: RuntimeSpec.Process
+  /// Its process on the host; nil until it is known to run.
   var pid: Int?
   var exit: Int?
+  /// An end that was told before it was known to run.
+  var earlyExit: Int?
 
   var isRunning: Bool { exit == nil }
 }
@@ -30,7 +33,15 @@ final class ExecDirectory: Sendable {
 
   func insert(_ record: ExecRecord) { state.withLock { $0.records[record.id] = record } }
 
-  func started(_ id: String, pid: Int) { state.withLock { $0.records[id]?.pid = pid } }
+  /// An exec's process runs: `tell` is called before anybody can tell of its end. Returns the code of an end that was heard
+  /// of before; call `ended` with it.
+  func started(_ id: String, pid: Int, _ tell: () -> Void) -> Int? {
+    state.withLock { state in
+      state.records[id]?.pid = pid
+      tell()
+      return state.records[id]?.earlyExit
+    }
+  }
 
   /// Takes an exec out that could not be started.
   func remove(_ id: String) { state.withLock { _ = $0.records.removeValue(forKey: id) } }
@@ -51,24 +62,38 @@ final class ExecDirectory: Sendable {
     }
   }
 
-  /// Notes how an exec ended and answers who waits; nil when that is known or the exec is not ours.
-  func ended(_ id: String, code: Int) -> ExecRecord? {
-    let (record, waiters) = state.withLock { state -> (ExecRecord?, [CheckedContinuation<Int, any Error>]) in
-      guard let record = state.records[id], record.exit == nil else { return (nil, []) }
+  /// Notes how an exec ended, tells it, and answers who waits. Nothing is done when that is known, the exec is not ours, or
+  /// it is not known to run yet: then the end is kept for `started`.
+  func ended(_ id: String, code: Int, _ tell: () -> Void) {
+    end(id, code) { state in
+      guard state.records[id]?.pid != nil else {
+        state.records[id]?.earlyExit = code
+        return false
+      }
+      tell()
+      return true
+    }
+  }
+
+  /// Notes that an exec could not be started, with the exit code that says so.
+  func failed(_ id: String, code: Int) { end(id, code) { _ in true } }
+
+  private func end(_ id: String, _ code: Int, _ isDue: (inout State) -> Bool) {
+    let waiters = state.withLock { state -> [CheckedContinuation<Int, any Error>] in
+      guard state.records[id]?.exit == nil, state.records[id] != nil, isDue(&state) else { return [] }
       state.records[id]?.exit = code
       state.ended.append(id)
       if state.ended.count > ExecDirectory.kept {
         state.records[state.ended.removeFirst()] = nil
       }
-      return (state.records[id] ?? record, (state.waiters.removeValue(forKey: id) ?? []).map(\.continuation))
+      return (state.waiters.removeValue(forKey: id) ?? []).map(\.continuation)
     }
     for waiter in waiters { waiter.resume(returning: code) }
-    return record
   }
 
-  /// Ends everything that still runs in a container that ended: its processes are gone.
-  func containerEnded(_ container: String) {
-    for id in running(in: container) { _ = ended(id, code: 137) }
+  /// Ends everything that still runs in a container that ended, and tells it: its processes are gone.
+  func containerEnded(_ container: String, _ tell: (_ id: String) -> Void) {
+    for id in running(in: container) { ended(id, code: 137) { tell(id) } }
   }
 
   func containerRemoved(_ container: String) {

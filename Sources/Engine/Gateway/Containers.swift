@@ -154,6 +154,21 @@ extension Engine: GatewayService {
     }
   }
 
+  /// A client has let go of a container's or an exec's streams.
+  public func containerDetach(
+    _ params: GatewayAPI.ContainerDetachParams, _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerDetachResult {
+    try await faulted {
+      let container = try directory.resolve(params.container)
+      if let exec = params.exec {
+        publish("exec_detach", container, ["execID": try execs.find(exec).id])
+      } else {
+        publish("detach", container)
+      }
+      return .init()
+    }
+  }
+
   /// Gives a container's terminal another size.
   public func containerResize(
     _ params: GatewayAPI.ContainerResizeParams, _ context: CallContext

@@ -55,8 +55,8 @@ extension Engine {
     _ params: GatewayAPI.SystemInfoParams, _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.SystemInfoResult {
     let states = directory.all.map(\.state)
-    let running = states.count { if case .running = $0 { true } else { false } }
     let paused = states.count { if case .paused = $0 { true } else { false } }
+    let running = states.count(where: \.isUp) - paused
     let images = (try? await images.list(.init(all: true)).images.count) ?? 0
     let system = HostFacts.operatingSystem()
     let root = settings.folder.split(separator: "/").dropLast().joined(separator: "/")

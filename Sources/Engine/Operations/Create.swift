@@ -24,6 +24,8 @@ struct Draft: Sendable {
   /// Built at once, so that what could not be started is refused now.
   let spec: RuntimeSpec
   let warnings: [String]
+
+  var restarts: Restarts { Restarts((try? RestartPolicy(definition.hostConfig.restartPolicy)) ?? .never) }
 }
 
 extension Engine {
@@ -35,9 +37,15 @@ extension Engine {
     if !given.isEmpty, !Names.isValid(given) {
       throw Fault(.invalidArgument, "Invalid container name (\(given)), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
     }
-    let merged = ImageMerge.merge(config, image: image.execution)
+    var merged = ImageMerge.merge(config, image: image.execution)
+    var warnings: [String] = []
+    if config.healthcheck?.test?.isEmpty ?? true, let reason = HealthPlan.unknownTest(merged.healthcheck) {
+      merged.healthcheck = nil
+      warnings.append("The image's health check is not run: \(reason)")
+    }
     try check.check(merged, hostConfig)
     let hostConfig = completed(try resolvingContainers(hostConfig))
+    warnings += RequestCheck.warnings(hostConfig)
     let imageVolumes = image.execution?.volumes.map { Array($0.keys) } ?? []
     let mounts = try MountPlanner(volumesFolder: settings.folder + "/volumes")
       .plan(config: merged, hostConfig: hostConfig, imageVolumes: imageVolumes)
@@ -68,10 +76,6 @@ extension Engine {
     } catch {
       userNamespaces.release(id)
       throw error
-    }
-    var warnings = RequestCheck.warnings(hostConfig)
-    if let test = image.execution?.healthcheck?.test, !test.isEmpty, test != ["NONE"], config.healthcheck == nil {
-      warnings.append("The image's health check is not run: health checks are not built yet")
     }
     return Draft(definition: definition, name: name, image: image, spec: spec, warnings: warnings)
   }
@@ -196,10 +200,16 @@ extension Engine {
       discard(definition)
       throw error
     }
-    let container = Container(definition, name: draft.name, state: .created)
-    directory.insert(container)
-    publish("create", container)
+    await introduce(Container(definition, name: draft.name, state: .created, restarts: draft.restarts))
     return (definition.id, draft.warnings)
+  }
+
+  /// Makes a container visible. In its lane, so that nobody starts it before its making was told.
+  private func introduce(_ container: Container) async {
+    await container.lane.run {
+      directory.insert(container)
+      publish("create", container)
+    }
   }
 
   /// Takes away, beside the caller, what a container that never came to be left behind.
@@ -278,7 +288,8 @@ extension Engine {
         let made = try await mounts
         try await inserted
         return Made(
-          draft: draft, container: Container(definition, name: draft.name, state: .created), mounts: made)
+          draft: draft, container: Container(definition, name: draft.name, state: .created, restarts: draft.restarts),
+          mounts: made)
       } catch {
         // Both are waited for: what they did is undone below.
         _ = try? await mounts
@@ -296,8 +307,7 @@ extension Engine {
     _ made: Made, attach: AttachStreams?
   ) async throws -> (id: String, warnings: [String], stream: StreamAddress?) {
     let container = made.container
-    directory.insert(container)
-    publish("create", container)
+    await introduce(container)
     let stream = try await start(container, made: (made.draft.spec, made.mounts), attach: attach)
     return (container.id, made.draft.warnings, stream)
   }

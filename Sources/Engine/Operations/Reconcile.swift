@@ -15,6 +15,8 @@ extension Engine {
   /// | starting, by `run` | none | it never came to be: all of it is removed |
   /// | starting, by `start` | none | as before the start |
   /// | running | none | it was lost (a reboot): exited with 255, or removed with `--rm` |
+  /// | restarting | none | it goes on waiting for its start |
+  /// | exited | none | started, when its restart policy wants that of an engine's start |
   /// | removing, dead | any | the removal is finished |
   /// | none | any | the task and the snapshot are deleted |
   public func load() async throws {
@@ -29,6 +31,16 @@ extension Engine {
     for container in directory.all { await reconcile(container, tasks[container.id], atStart: true) }
     removeStrangers(tasks)
     try await removeOrphans(snapshots)
+    startWithEngine(afterReboot: try noteBoot())
+  }
+
+  /// Whether the machine was started since this engine last was.
+  private func noteBoot() throws -> Bool {
+    let path = settings.folder + "/boot"
+    let last = try? SmallFile.read(path)
+    guard last != machine.boot else { return false }
+    try SmallFile.write(machine.boot, to: path)
+    return last != nil
   }
 
   /// After the task service came back: takes in what happened meanwhile.
@@ -60,7 +72,9 @@ extension Engine {
         oneShot: row.oneShot)
       userNamespaces.restore(definition.userNamespace, for: row.id)
       try directory.reserve(name: row.name, for: row.id)
-      return Container(definition, name: row.name, state: row.state)
+      var restarts = row.restarts
+      if row.policy == nil { restarts.policy = try RestartPolicy(definition.hostConfig.restartPolicy) }
+      return Container(definition, name: row.name, state: row.state, restarts: restarts)
     } catch {
       unreadable.withLock { _ = $0.insert(row.id) }
       log.error("a container's row cannot be read", metadata: ["container": "\(row.id)", "error": "\(error)"])
@@ -92,9 +106,10 @@ extension Engine {
       guard atStart || state.running != nil else { return }
       let now: ContainerState = task.status == .paused ? .paused(running) : .running(running)
       if now != state {
-        await container.restore(now)
-        try? await store.update(id: container.id, state: now, durable: false)
+        container.restore(now)
+        try? await store.update(id: container.id, state: now, restarts: container.restarts, durable: false)
       }
+      healthRestored(container, task.health, tell: !atStart)
       for exec in task.execs {
         if let exit = exec.exit { execEnded(exec.exec, in: container.id, code: Int(exit.code)) }
       }
@@ -112,18 +127,36 @@ extension Engine {
     guard let exit = task.exit else { return }
     let ended = ContainerState.Exited(exit)
     switch container.state {
-    case .exited(let known) where known.finishedAt == ended.finishedAt:
-      // Known already; only the cleanup was interrupted.
-      let cleanup = background.run { [self] in await deleteTask(container.id) }
-      await container.setCleanup(cleanup)
-      return
-    case .created, .starting, .exited:
+    case .exited, .restarting:
+      if container.state.last?.finishedAt == ended.finishedAt {
+        // Known already; only the cleanup was interrupted.
+        let cleanup = background.run { [self] in await deleteTask(container.id) }
+        container.setCleanup(cleanup)
+        return
+      }
+      fallthrough
+    case .created, .starting:
       let started = task.startedAt.flatMap { Timestamp(rfc3339: $0) } ?? ended.finishedAt
-      await container.restore(
-        .running(.init(pid: Int(task.pid), startedAt: started, last: container.state.last)))
+      container.restore(.running(.init(pid: Int(task.pid), startedAt: started, last: container.state.last)))
     default: break
     }
     await exited(container, pid: nil, ended)
+  }
+
+  /// A container began to run although nobody here is starting it: an engine that was killed had asked for it, and the task
+  /// service went on. It is taken in.
+  func startedUnasked(_ container: Container) {
+    switch container.state {
+    case .created, .exited: break
+    default: return
+    }
+    background.run { [self] in
+      await container.lane.run {
+        await container.cleanupDone()
+        guard let task = try? await tasks.get(.init(id: container.id)).task else { return }
+        await reconcile(container, task, atStart: true)
+      }
+    }
   }
 
   private func withoutTask(_ container: Container, _ state: ContainerState) async {
@@ -133,8 +166,8 @@ extension Engine {
         finishLater(container)
       } else {
         let before: ContainerState = last.map { .exited($0) } ?? .created
-        await container.restore(before)
-        try? await store.update(id: container.id, state: before, durable: false)
+        container.restore(before)
+        try? await store.update(id: container.id, state: before, restarts: container.restarts, durable: false)
       }
     case .running, .paused:
       // The list may be older than this container's start: only the service's own word counts.
@@ -156,7 +189,7 @@ extension Engine {
   func finishLater(_ container: Container) {
     background.run { [self] in
       do {
-        if case .removing = container.state {} else { _ = try await container.beginRemoval(force: true) }
+        if case .removing = container.state {} else { _ = try container.beginRemoval(force: true) }
         try await finishRemoval(
           container, wasRunning: false, volumes: container.definition.autoRemove || container.definition.oneShot)
       } catch {

@@ -5,34 +5,63 @@ import OCI
 import Protocol
 
 extension Engine {
-  /// Starts a container; `made` is its specification and the mounts of its snapshot, when they were just made.
+  /// Starts a container for a person; `made` is its specification and the mounts of its snapshot, when they were just made.
   ///
   /// - Returns: the address of its streams, when `attach` asked for them.
   func start(
     _ container: Container, made: (spec: RuntimeSpec, mounts: [MountSpec])? = nil, attach: AttachStreams?
   ) async throws -> StreamAddress? {
+    try await start(container, made, attach: attach) {
+      try container.beginStart()
+      return true
+    }
+  }
+
+  /// Starts a container when `begin` has brought it into `starting`; nothing is done when it says no.
+  func start(
+    _ container: Container, _ made: (spec: RuntimeSpec, mounts: [MountSpec])? = nil, attach: AttachStreams?,
+    _ begin: () throws -> Bool
+  ) async throws -> StreamAddress? {
     try await container.lane.run {
       let before = container.state
-      try await container.beginStart()
+      guard try begin() else { return nil }
       await container.cleanupDone()
       let created: TaskAPI.CreateResult
       do {
         created = try await createTask(container, made, attach: attach)
+      } catch let fault as Fault where fault.code == .alreadyExists {
+        created = try await replaceTask(container, attach: attach, before)
       } catch {
         await startFailed(container, before, Fault(describing: error))
         throw error
       }
-      let early = await container.didStart(pid: Int(created.pid), at: .now())
       if attach != nil { publish("attach", container) }
-      publish("start", container)
-      let state = container.state
-      if early == nil, !container.definition.autoRemove {
+      let early = container.didStart(pid: Int(created.pid), at: .now()) { name in
+        publish("start", container.definition, name: name)
+      }
+      if let health = early.health { healthChanged(container, health) }
+      let (state, restarts) = (container.state, container.restarts)
+      if early.exit == nil, !container.definition.autoRemove {
         // The task service knows that it runs; the row is for the time after a reboot.
         let store = self.store
-        background.run { try? await store.updateRunning(id: container.id, state: state) }
+        background.run { try? await store.updateRunning(id: container.id, state: state, restarts: restarts) }
       }
-      if let early { await exited(container, pid: nil, early) }
+      if let exit = early.exit { await exited(container, pid: nil, exit) }
       return created.stream
+    }
+  }
+
+  /// A task of the container is there already: one that an engine that was killed had asked for, and that nobody has heard
+  /// of. It makes room for this one.
+  private func replaceTask(
+    _ container: Container, attach: AttachStreams?, _ before: ContainerState
+  ) async throws -> TaskAPI.CreateResult {
+    do {
+      _ = try await deleteTaskNow(container.id)
+      return try await createTask(container, nil, attach: attach)
+    } catch {
+      await startFailed(container, before, Fault(describing: error))
+      throw error
     }
   }
 
@@ -56,7 +85,8 @@ extension Engine {
         log: log.disabled
           ? nil
           : LogOptions(path: definition.files.log, maxSize: log.maxSize, maxFiles: Int64(log.maxFiles), labels: nil),
-        start: true, attach: attach, annotations: nil, seccomp: try seccomp(definition.hostConfig)))
+        start: true, attach: attach, annotations: nil, seccomp: try seccomp(definition.hostConfig),
+        health: try HealthPlan(definition.config)?.check(spec: spec, config: definition.config)))
     try requireSharing(definition, spec)
     return created
   }
@@ -105,48 +135,72 @@ extension Engine {
     default: code = 128
     }
     let cleanup = background.run { [self] in await deleteTask(container.id) }
-    await container.setCleanup(cleanup)
+    container.setCleanup(cleanup)
     let exit = ContainerState.Exited(
       code: code, startedAt: before.last?.startedAt, finishedAt: .now(), error: fault.message)
-    await container.startFailed(exit)
+    if case .restarting = before, fault.code == .unavailable || fault.code == .deadlineExceeded {
+      // The services are being restarted themselves: nothing is wrong with the container.
+      container.awaitStart(due: Timestamp(nanoseconds: Timestamp.now().nanoseconds + 1_000_000_000))
+      scheduleRestart(container)
+      return
+    }
+    container.startFailed(exit)
     if container.definition.autoRemove {
       await autoRemove(container, before: exit)
     } else if container.definition.oneShot, before == .created, fault.code == .unavailable {
       finishLater(container)  // `run` was cut short by a service, and its caller never learnt the id
     } else {
-      try? await store.update(id: container.id, state: container.state, durable: false)
+      try? await store.update(
+        id: container.id, state: container.state, restarts: container.restarts, durable: false)
     }
   }
 
-  /// Handles the end of a container's init, however it was learnt: state, row, events, and those who wait, in that order.
+  /// Handles the end of a container's init, however it was learnt: state and events, row, those who wait, in that order.
   func exited(_ container: Container, pid: Int?, _ exit: ContainerState.Exited) async {
-    guard let state = await container.noteExit(pid: pid, exit), let ended = state.last else { return }
-    execs.containerEnded(container.id)
-    if ended.oomKilled, !container.noteOOM() { publish("oom", container) }
-    let seconds = ended.startedAt.map { max(0, ended.finishedAt.seconds - $0.seconds) } ?? 0
-    publish("die", container, ["exitCode": String(ended.code), "execDuration": String(seconds)])
+    if let state = noteExit(container, pid: pid, exit) { await settle(container, state) }
+  }
+
+  /// The first half of that, which waits for nothing: the state, and the events in their order. Returns the state that
+  /// `settle` goes on from; nil when the end is known already, or comes before the start's answer.
+  func noteExit(_ container: Container, pid: Int?, _ exit: ContainerState.Exited) -> ContainerState? {
+    let definition = container.definition
+    return container.noteExit(pid: pid, exit) { name, ended, oom in
+      execs.containerEnded(container.id) { id in
+        publish("exec_die", definition, name: name, ["execID": id, "exitCode": "137"])
+      }
+      if oom { publish("oom", definition, name: name) }
+      let seconds = ended.startedAt.map { max(0, ended.finishedAt.seconds - $0.seconds) } ?? 0
+      publish(
+        "die", definition, name: name, ["exitCode": String(ended.code), "execDuration": String(seconds)])
+    }
+  }
+
+  /// The second half: the row, the cleanup, those who wait, and the next start.
+  func settle(_ container: Container, _ state: ContainerState) async {
+    guard let ended = state.last else { return }
     if case .removing = state {
-      await container.announceExit(ended)
+      container.announceExit(ended)
       return  // who removes it does the rest
     }
-    if container.definition.autoRemove {
+    if container.definition.autoRemove, !container.isKept {
       await autoRemove(container, before: ended)
       return
     }
     do {
-      try await store.update(id: container.id, state: state, durable: false)
+      try await store.update(id: container.id, state: state, restarts: container.restarts, durable: false)
     } catch {
       log.error("cannot write that a container ended", metadata: ["container": "\(container.id)", "error": "\(error)"])
     }
     let cleanup = background.run { [self] in await deleteTask(container.id) }
-    await container.setCleanup(cleanup)
-    await container.announceExit(ended)
+    container.setCleanup(cleanup)
+    container.announceExit(ended)
+    scheduleRestart(container)
   }
 
   /// Takes an ended `--rm` container out at once (row, name), answers who waits, and cleans up beside that.
-  private func autoRemove(_ container: Container, before ended: ContainerState.Exited) async {
+  func autoRemove(_ container: Container, before ended: ContainerState.Exited) async {
     let definition = container.definition
-    guard (try? await container.beginRemoval(force: true)) != nil else { return }
+    guard (try? container.beginRemoval(force: true)) != nil else { return }
     do {
       try await store.delete(id: definition.id, doomVolumes: definition.hasVolumes, durable: false)
     } catch {
@@ -155,8 +209,7 @@ extension Engine {
     userNamespaces.release(definition.id)
     tombstones.add(definition.id, WaitResult(code: ended.code, error: ended.error))
     directory.remove(id: definition.id, name: container.name)
-    await container.announceRemoval()
-    publish("destroy", container)
+    container.announceRemoval { publish("destroy", definition, name: $0) }
     execs.containerRemoved(definition.id)
     background.run { [self] in
       await deleteTask(definition.id)

@@ -16,7 +16,7 @@ extension Engine {
       case .removing, .dead:
         throw Fault(
           .conflict, "Cannot update container \(container.name): it is marked for removal and cannot be \"update\"")
-      case .created, .starting, .running, .paused, .exited: break
+      case .created, .starting, .running, .paused, .restarting, .exited: break
       }
       let definition = container.definition
       let host = try LimitChange(change).applied(to: definition.hostConfig)
@@ -27,8 +27,9 @@ extension Engine {
         }
       }
       try await store.update(id: container.id, hostConfig: JSONEncoder().encode(host))
-      await container.redefine(definition.with(host))
-      publish("update", container)
+      if let policy = change.restartPolicy { try await setRestartPolicy(container, policy) }
+      let updated = definition.with(host)
+      container.redefine(updated) { publish("update", updated, name: $0) }
       return RequestCheck.warnings(host)
     }
   }
@@ -57,12 +58,10 @@ struct LimitChange {
     set(\.cpusetCpus, change.cpusetCpus, unless: \.isEmpty)
     set(\.cpusetMems, change.cpusetMems, unless: \.isEmpty)
     set(\.pidsLimit, change.pidsLimit) { _ in false }
-    if let policy = change.restartPolicy, let name = policy.name?.rawValue, !name.isEmpty {
-      guard !(old.autoRemove ?? false) || name == "no" else {
-        throw Fault(
-          .conflict, "Restart policy cannot be updated because AutoRemove is enabled for the container (--rm)")
-      }
-      host.restartPolicy = policy
+    // The policy itself is kept with what has happened so far (`Restarts`).
+    if try RestartPolicy(change.restartPolicy) != .never, old.autoRemove ?? false {
+      throw Fault(
+        .conflict, "Restart policy cannot be updated because AutoRemove is enabled for the container (--rm)")
     }
     return host
   }

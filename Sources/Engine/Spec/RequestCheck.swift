@@ -17,6 +17,7 @@ struct RequestCheck {
     try checkResources(host)
     try checkSysctls(host)
     try checkLog(host)
+    try checkSupervision(config, host)
     try refuseUnbuilt(config, host)
     if let profile = try SecurityOptions(host).appArmor, !machine.hasAppArmor {
       throw Fault(
@@ -93,9 +94,6 @@ struct RequestCheck {
     try one("IpcMode", host.ipcMode, ["", "private", "shareable", "host", "none"], container: true)
     try one("UTSMode", host.utsMode, ["", "host"])
     try one("CgroupnsMode", host.cgroupnsMode?.rawValue, ["", "private", "host"])
-    try one(
-      "RestartPolicy", host.restartPolicy?.name?.rawValue, ["", "no"],
-      later: ["always", "on-failure", "unless-stopped"])
     try one("Runtime", host.runtime, ["", "gantry", "runc", "io.containerd.runc.v2"])
     let mode = try UserNamespaceMode(host.usernsMode ?? "")
     if mode != .host, mode != .standard || hasRemap {
@@ -104,9 +102,6 @@ struct RequestCheck {
     if !(host.pidMode ?? "").isEmpty, host.`init` ?? false {
       throw Fault(
         .invalidArgument, "Init: an init needs a pid namespace of its own: leave PidMode \(host.pidMode ?? "") out")
-    }
-    if let health = config.healthcheck?.test, !health.isEmpty, health != ["NONE"] {
-      throw Fault(.unsupported, "Healthcheck: health checks are not built yet: leave it out, or use --no-healthcheck")
     }
     if let parent = host.cgroupParent, !parent.isEmpty {
       guard !parent.utf8.contains(0), !parent.split(separator: "/").contains(".."), !parent.hasSuffix(".slice") else {
@@ -151,6 +146,19 @@ struct RequestCheck {
     if let (field, _) = windows.first(where: \.1) {
       throw Fault(
         .invalidArgument, "\(field): it is for Windows containers, and Gantry runs Linux ones: leave it out")
+    }
+  }
+
+  private func checkSupervision(_ config: ContainerConfig, _ host: HostConfig) throws {
+    let policy = try RestartPolicy(host.restartPolicy)
+    let isRemoved = host.autoRemove ?? false
+    if isRemoved, policy != .never {
+      throw Fault(.invalidArgument, "can't create 'AutoRemove' container with restart policy")
+    }
+    _ = try HealthPlan(config)
+    if isRemoved, config.healthcheck?.onUnhealthy == .restart {
+      throw Fault(
+        .invalidArgument, "OnUnhealthy in Healthcheck is \"restart\": a container that is removed when it ends cannot be")
     }
   }
 

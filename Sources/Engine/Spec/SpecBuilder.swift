@@ -16,11 +16,14 @@ struct Machine: Sendable {
   var hasAppArmor = false
   /// The host's own name, for containers on the host's network.
   var hostname: String
+  /// Changes with every start of the machine.
+  var boot = ""
 
   static func read() -> Machine {
     Machine(
       capabilities: .ofMachine(), cpuCount: HostFacts.cpuCount(), cgroupVersion: HostFacts.cgroupVersion(),
-      accountsSwap: HostFacts.accountsSwap(), hasAppArmor: HostFacts.hasAppArmor(), hostname: HostFacts.hostname())
+      accountsSwap: HostFacts.accountsSwap(), hasAppArmor: HostFacts.hasAppArmor(), hostname: HostFacts.hostname(),
+      boot: (try? SmallFile.read("/proc/sys/kernel/random/boot_id")) ?? "")
   }
 }
 

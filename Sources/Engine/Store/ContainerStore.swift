@@ -1,12 +1,14 @@
 import Faults
 import Foundation
 import GRDB
+import Protocol
 import Synchronization
 
 /// The containers on disk: one row each, with its configuration as JSON and its state in columns.
 ///
 ///     containers ── id, name, created, image, image_id, parent, config, host_config, mounts, user_namespace,
 ///                   one_shot, phase, pid, started, finished, exit_code, oom, error
+///                   restart_policy (JSON; NULL: as in host_config), restarts, backoff (ms), by_hand, again
 ///     volumes ───── id, container, destination, created      (anonymous volumes; the folder is volumes/<id>/_data;
 ///                   container is '' once the volume is to go)
 ///
@@ -78,7 +80,17 @@ final class ContainerStore: Sendable {
           ) WITHOUT ROWID;
           """)
     }
-    migrator.registerMigration("2-user-namespaces") { db in
+    migrator.registerMigration("2-restarts") { db in
+      try db.execute(
+        sql: """
+          ALTER TABLE containers ADD COLUMN restart_policy BLOB;
+          ALTER TABLE containers ADD COLUMN restarts INTEGER NOT NULL DEFAULT 0;
+          ALTER TABLE containers ADD COLUMN backoff INTEGER NOT NULL DEFAULT 0;
+          ALTER TABLE containers ADD COLUMN by_hand INTEGER NOT NULL DEFAULT 0;
+          ALTER TABLE containers ADD COLUMN again INTEGER NOT NULL DEFAULT 0;
+          """)
+    }
+    migrator.registerMigration("3-user-namespaces") { db in
       try db.execute(sql: "ALTER TABLE containers ADD COLUMN user_namespace BLOB")
     }
     return migrator
@@ -124,30 +136,47 @@ final class ContainerStore: Sendable {
     }
   }
 
-  /// Writes a container's state; a row that is gone stays gone.
-  func update(id: String, state: ContainerState, durable: Bool) async throws {
+  /// Writes a container's state and what decides over its next start; a row that is gone stays gone.
+  func update(id: String, state: ContainerState, restarts: Restarts, durable: Bool) async throws {
     let columns = StateColumns(state)
     try await write(durable: durable) { db in
       let statement = try db.cachedStatement(
         sql: """
-          UPDATE containers SET phase = ?, pid = ?, started = ?, finished = ?, exit_code = ?, oom = ?, error = ? WHERE id = ?
+          UPDATE containers SET phase = ?, pid = ?, started = ?, finished = ?, exit_code = ?, oom = ?, error = ?,
+            restarts = ?, backoff = ?, by_hand = ?, again = ?
+          WHERE id = ?
           """)
       try statement.execute(arguments: [
-        columns.phase, columns.pid, columns.started, columns.finished, columns.exitCode, columns.oom, columns.error, id,
+        columns.phase, columns.pid, columns.started, columns.finished, columns.exitCode, columns.oom, columns.error,
+        restarts.count, restarts.backoff, restarts.stoppedByHand, restarts.again, id,
       ])
     }
   }
 
+  /// Writes what decides over a container's next start, its policy too.
+  func update(id: String, restarts: Restarts, durable: Bool) async throws {
+    let policy = try JSONEncoder().encode(restarts.policy.wire)
+    try await write(durable: durable) { db in
+      try db.execute(
+        sql: "UPDATE containers SET restart_policy = ?, restarts = ?, backoff = ?, by_hand = ?, again = ? WHERE id = ?",
+        arguments: [policy, restarts.count, restarts.backoff, restarts.stoppedByHand, restarts.again, id])
+    }
+  }
+
   /// Writes that a run has begun, unless that run is already known to have ended (this comes late by design).
-  func updateRunning(id: String, state: ContainerState) async throws {
+  func updateRunning(id: String, state: ContainerState, restarts: Restarts) async throws {
     guard let running = state.running else { return }
     try await write(durable: false) { db in
       try db.cachedStatement(
         sql: """
-          UPDATE containers SET phase = 'running', pid = ?, started = ?
-          WHERE id = ? AND phase IN ('created', 'starting', 'exited') AND (finished IS NULL OR finished < ?)
+          UPDATE containers SET phase = 'running', pid = ?, started = ?, restarts = ?, backoff = ?, by_hand = ?, again = ?
+          WHERE id = ? AND phase IN ('created', 'starting', 'exited', 'restarting')
+            AND (finished IS NULL OR finished < ?)
           """
-      ).execute(arguments: [running.pid, running.startedAt.nanoseconds, id, running.startedAt.nanoseconds])
+      ).execute(arguments: [
+        running.pid, running.startedAt.nanoseconds, restarts.count, restarts.backoff, restarts.stoppedByHand,
+        restarts.again, id, running.startedAt.nanoseconds,
+      ])
     }
   }
 
@@ -233,6 +262,9 @@ struct ContainerRow: Sendable {
   var oneShot: Bool
   var phase: String
   var state: ContainerState
+  /// JSON of the restart policy, when it was changed; nil: as in the host configuration.
+  var policy: Data?
+  var restarts = Restarts()
 
   init(
     id: String, name: String, created: Int64, image: String, imageID: String, parent: String?, config: Data,
@@ -270,8 +302,16 @@ struct ContainerRow: Sendable {
       StateColumns(
         phase: row["phase"], pid: row["pid"], started: row["started"], finished: row["finished"],
         exitCode: row["exit_code"],
-        oom: row["oom"], error: row["error"]
+        oom: row["oom"], error: row["error"], backoff: row["backoff"]
       ).state
+    policy = row["restart_policy"]
+    if let policy, let wire = try? JSONDecoder().decode(GatewayAPI.RestartPolicy.self, from: policy) {
+      restarts.policy = (try? RestartPolicy(wire)) ?? .never
+    }
+    restarts.count = row["restarts"]
+    restarts.backoff = row["backoff"]
+    restarts.stoppedByHand = row["by_hand"]
+    restarts.again = row["again"]
   }
 }
 
@@ -284,9 +324,11 @@ struct StateColumns: Equatable {
   var exitCode: Int?
   var oom = false
   var error = ""
+  /// Milliseconds from the end to the next start, for one that waits for it.
+  var backoff = 0
 
   init(
-    phase: String, pid: Int?, started: Int64?, finished: Int64?, exitCode: Int?, oom: Bool, error: String
+    phase: String, pid: Int?, started: Int64?, finished: Int64?, exitCode: Int?, oom: Bool, error: String, backoff: Int
   ) {
     self.phase = phase
     self.pid = pid
@@ -295,6 +337,7 @@ struct StateColumns: Equatable {
     self.exitCode = exitCode
     self.oom = oom
     self.error = error
+    self.backoff = backoff
   }
 
   init(_ state: ContainerState) {
@@ -312,6 +355,9 @@ struct StateColumns: Equatable {
       started = running.startedAt.nanoseconds
     }
     if case .dead(let reason, _) = state { error = reason }
+    if case .restarting(let waiting) = state {
+      backoff = Int((waiting.due.nanoseconds - waiting.last.finishedAt.nanoseconds) / 1_000_000)
+    }
   }
 
   private var last: ContainerState.Exited? {
@@ -334,6 +380,10 @@ struct StateColumns: Equatable {
         pid: pid ?? 0, startedAt: Timestamp(nanoseconds: started ?? 0), last: before)
       return phase == "paused" ? .paused(running) : .running(running)
     case "removing": return .removing(last: last)
+    case "restarting":
+      guard let last else { return .created }
+      let due = Timestamp(nanoseconds: last.finishedAt.nanoseconds + Int64(backoff) * 1_000_000)
+      return .restarting(.init(last: last, due: due))
     case "dead": return .dead(reason: error, last: last)
     default: return last.map { .exited($0) } ?? .created
     }

@@ -344,6 +344,27 @@ public enum GatewayAPI {
     }
   }
 
+  /// Params of `container.detach`: Tells that a client has let go of a container's or an exec's streams while it goes
+  /// on: publishes `detach` or `exec_detach`.
+  public struct ContainerDetachParams: Codable, Sendable, Equatable {
+    /// Id, unique prefix of an id, or name.
+    public var container: String
+    /// The exec whose streams they were.
+    public var exec: String?
+
+    /// Takes every field.
+    public init(container: String, exec: String? = nil) {
+      self.container = container
+      self.exec = exec
+    }
+  }
+
+  /// Result of `container.detach`.
+  public struct ContainerDetachResult: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
   /// Params of `container.resize`: Sets the size of a container's terminal.
   public struct ContainerResizeParams: Codable, Sendable, Equatable {
     /// Id, unique prefix of an id, or name.
@@ -818,13 +839,15 @@ public enum GatewayAPI {
   }
 
   /// Params of `event.subscribe`: Sends `event.event` from now on, or from `since`, until the connection ends or
-  /// `until` has passed.
+  /// `until` has passed. A caller that does not read in time loses events, and is told how many: one of type `daemon`
+  /// with the action `lost` and the attribute `count` takes their place, whatever the filters are.
   public struct EventSubscribeParams: Codable, Sendable, Equatable {
     /// RFC 3339, or seconds since 1970 with a fraction: what has happened since then comes first.
     public var since: String?
     /// Likewise: then `event.end`.
     public var until: String?
-    /// By name of the filter, as Docker's: `container`, `event`, `image`, `label`, `type`.
+    /// By name of the filter, as Docker's: `container`, `daemon`, `event`, `image`, `label`, `network`, `plugin`,
+    /// `scope`, `type`, `volume`.
     public var filters: [String: [String]]?
 
     /// Takes every field.
@@ -992,6 +1015,9 @@ public enum GatewayAPI {
     )
     /// Promises a stream of a container's input and output.
     public static let containerAttach = RPCMethod<ContainerAttachParams, ContainerAttachResult>("container.attach")
+    /// Tells that a client has let go of a container's or an exec's streams while it goes on: publishes `detach` or
+    /// `exec_detach`.
+    public static let containerDetach = RPCMethod<ContainerDetachParams, ContainerDetachResult>("container.detach")
     /// Sets the size of a container's terminal.
     public static let containerResize = RPCMethod<ContainerResizeParams, ContainerResizeResult>("container.resize")
     /// Lists containers.
@@ -1045,7 +1071,9 @@ public enum GatewayAPI {
     public static let imageTag = RPCMethod<ImageTagParams, ImageTagResult>("image.tag", isMutating: true)
     /// Takes a name away, and the image with its last name.
     public static let imageRemove = RPCMethod<ImageRemoveParams, ImageRemoveResult>("image.remove", isMutating: true)
-    /// Sends `event.event` from now on, or from `since`, until the connection ends or `until` has passed.
+    /// Sends `event.event` from now on, or from `since`, until the connection ends or `until` has passed. A caller that
+    /// does not read in time loses events, and is told how many: one of type `daemon` with the action `lost` and the
+    /// attribute `count` takes their place, whatever the filters are.
     public static let eventSubscribe = RPCMethod<EventSubscribeParams, EventSubscribeResult>("event.subscribe")
     /// Versions of the engine and its services.
     public static let systemVersion = RPCMethod<SystemVersionParams, SystemVersionResult>("system.version")

@@ -72,6 +72,12 @@ public protocol GatewayService: Sendable {
     _ params: GatewayAPI.ContainerAttachParams,
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ContainerAttachResult
+  /// Tells that a client has let go of a container's or an exec's streams while it goes on: publishes `detach` or
+  /// `exec_detach`.
+  func containerDetach(
+    _ params: GatewayAPI.ContainerDetachParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerDetachResult
   /// Sets the size of a container's terminal.
   func containerResize(
     _ params: GatewayAPI.ContainerResizeParams,
@@ -162,7 +168,9 @@ public protocol GatewayService: Sendable {
     _ params: GatewayAPI.ImageRemoveParams,
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ImageRemoveResult
-  /// Sends `event.event` from now on, or from `since`, until the connection ends or `until` has passed.
+  /// Sends `event.event` from now on, or from `since`, until the connection ends or `until` has passed. A caller that
+  /// does not read in time loses events, and is told how many: one of type `daemon` with the action `lost` and the
+  /// attribute `count` takes their place, whatever the filters are.
   func eventSubscribe(
     _ params: GatewayAPI.EventSubscribeParams,
     _ context: CallContext
@@ -281,6 +289,14 @@ extension GatewayService {
     try await containerAttach(params, CallContext())
   }
 
+  /// Tells that a client has let go of a container's or an exec's streams while it goes on: publishes `detach` or
+  /// `exec_detach`.
+  public func containerDetach(
+    _ params: GatewayAPI.ContainerDetachParams
+  ) async throws(Fault) -> GatewayAPI.ContainerDetachResult {
+    try await containerDetach(params, CallContext())
+  }
+
   /// Sets the size of a container's terminal.
   public func containerResize(
     _ params: GatewayAPI.ContainerResizeParams
@@ -393,7 +409,9 @@ extension GatewayService {
     try await imageRemove(params, CallContext())
   }
 
-  /// Sends `event.event` from now on, or from `since`, until the connection ends or `until` has passed.
+  /// Sends `event.event` from now on, or from `since`, until the connection ends or `until` has passed. A caller that
+  /// does not read in time loses events, and is told how many: one of type `daemon` with the action `lost` and the
+  /// attribute `count` takes their place, whatever the filters are.
   public func eventSubscribe(
     _ params: GatewayAPI.EventSubscribeParams
   ) async throws(Fault) -> GatewayAPI.EventSubscribeResult {
@@ -541,6 +559,15 @@ public struct GatewayClient: GatewayService {
     try await channel.call(GatewayAPI.Method.containerAttach, params, context)
   }
 
+  /// Tells that a client has let go of a container's or an exec's streams while it goes on: publishes `detach` or
+  /// `exec_detach`.
+  public func containerDetach(
+    _ params: GatewayAPI.ContainerDetachParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerDetachResult {
+    try await channel.call(GatewayAPI.Method.containerDetach, params, context)
+  }
+
   /// Sets the size of a container's terminal.
   public func containerResize(
     _ params: GatewayAPI.ContainerResizeParams,
@@ -685,7 +712,9 @@ public struct GatewayClient: GatewayService {
     try await channel.call(GatewayAPI.Method.imageRemove, params, context)
   }
 
-  /// Sends `event.event` from now on, or from `since`, until the connection ends or `until` has passed.
+  /// Sends `event.event` from now on, or from `since`, until the connection ends or `until` has passed. A caller that
+  /// does not read in time loses events, and is told how many: one of type `daemon` with the action `lost` and the
+  /// attribute `count` takes their place, whatever the filters are.
   public func eventSubscribe(
     _ params: GatewayAPI.EventSubscribeParams,
     _ context: CallContext
@@ -743,6 +772,7 @@ public enum GatewayDispatch {
     "container.unpause": GatewayAPI.Method.containerUnpause.traits,
     "container.wait": GatewayAPI.Method.containerWait.traits,
     "container.attach": GatewayAPI.Method.containerAttach.traits,
+    "container.detach": GatewayAPI.Method.containerDetach.traits,
     "container.resize": GatewayAPI.Method.containerResize.traits,
     "container.list": GatewayAPI.Method.containerList.traits,
     "container.inspect": GatewayAPI.Method.containerInspect.traits,
@@ -802,6 +832,8 @@ public enum GatewayDispatch {
       try RPCCoding.encode(await service.containerWait(try RPCCoding.decode(params), context))
     case "container.attach":
       try RPCCoding.encode(await service.containerAttach(try RPCCoding.decode(params), context))
+    case "container.detach":
+      try RPCCoding.encode(await service.containerDetach(try RPCCoding.decode(params), context))
     case "container.resize":
       try RPCCoding.encode(await service.containerResize(try RPCCoding.decode(params), context))
     case "container.list":

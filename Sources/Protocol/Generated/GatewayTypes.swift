@@ -251,7 +251,8 @@ extension GatewayAPI {
 
   /// A health check.
   public struct HealthConfig: Codable, Sendable, Equatable {
-    /// `["NONE"]`, `["CMD", …]` or `["CMD-SHELL", …]`.
+    /// `[]` (the image's), `["NONE"]`, `["CMD", …]`, `["CMD-SHELL", …]`, or without a process in the container:
+    /// `["TCP", "127.0.0.1:80"]`, `["HTTP", "http://127.0.0.1:80/path"]`, `["FILE", "/path"]`.
     public var test: [String]?
     /// Nanoseconds.
     public var interval: Int64?
@@ -263,6 +264,8 @@ extension GatewayAPI {
     public var startPeriod: Int64?
     /// Nanoseconds.
     public var startInterval: Int64?
+    /// Gantry's own: none when absent.
+    public var onUnhealthy: UnhealthyAction?
 
     /// Takes every field.
     public init(
@@ -271,7 +274,8 @@ extension GatewayAPI {
       timeout: Int64? = nil,
       retries: Int64? = nil,
       startPeriod: Int64? = nil,
-      startInterval: Int64? = nil
+      startInterval: Int64? = nil,
+      onUnhealthy: UnhealthyAction? = nil
     ) {
       self.test = test
       self.interval = interval
@@ -279,6 +283,7 @@ extension GatewayAPI {
       self.retries = retries
       self.startPeriod = startPeriod
       self.startInterval = startInterval
+      self.onUnhealthy = onUnhealthy
     }
 
     private enum CodingKeys: String, CodingKey {
@@ -288,6 +293,7 @@ extension GatewayAPI {
       case retries = "Retries"
       case startPeriod = "StartPeriod"
       case startInterval = "StartInterval"
+      case onUnhealthy = "OnUnhealthy"
     }
   }
 
@@ -1515,5 +1521,23 @@ extension GatewayAPI {
       case networkSettings = "NetworkSettings"
       case mounts = "Mounts"
     }
+  }
+
+  /// What happens to a container that has become unhealthy.
+  public struct UnhealthyAction: RawRepresentable, Codable, Sendable, Hashable {
+    /// The value on the wire; unknown values are kept.
+    public let rawValue: String
+
+    /// Takes any value.
+    public init(rawValue: String) { self.rawValue = rawValue }
+
+    /// Nothing but the event.
+    public static let none = UnhealthyAction(rawValue: "none")
+    /// It is stopped and started, without regard to its restart policy.
+    public static let restart = UnhealthyAction(rawValue: "restart")
+    /// It is stopped, as by a person.
+    public static let stop = UnhealthyAction(rawValue: "stop")
+    /// It is killed, and its restart policy decides what follows.
+    public static let kill = UnhealthyAction(rawValue: "kill")
   }
 }

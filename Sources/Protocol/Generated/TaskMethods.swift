@@ -27,6 +27,8 @@ public enum TaskAPI {
     public var annotations: [String: String]?
     /// Which filter, when the specification has none; no filter when absent.
     public var seccomp: SeccompChoice?
+    /// Look regularly whether it does its work.
+    public var health: HealthCheck?
 
     /// Takes every field.
     public init(
@@ -39,7 +41,8 @@ public enum TaskAPI {
       start: Bool,
       attach: AttachStreams? = nil,
       annotations: [String: String]? = nil,
-      seccomp: SeccompChoice? = nil
+      seccomp: SeccompChoice? = nil,
+      health: HealthCheck? = nil
     ) {
       self.id = id
       self.spec = spec
@@ -51,6 +54,7 @@ public enum TaskAPI {
       self.attach = attach
       self.annotations = annotations
       self.seccomp = seccomp
+      self.health = health
     }
   }
 
@@ -409,6 +413,28 @@ public enum TaskAPI {
     }
   }
 
+  /// Params of `task.health`: What the health check of a running container found.
+  public struct HealthParams: Codable, Sendable, Equatable {
+    /// Name of the container.
+    public var id: String
+
+    /// Takes every field.
+    public init(id: String) {
+      self.id = id
+    }
+  }
+
+  /// Result of `task.health`.
+  public struct HealthResult: Codable, Sendable, Equatable {
+    /// Absent without a health check.
+    public var health: HealthState?
+
+    /// Takes every field.
+    public init(health: HealthState? = nil) {
+      self.health = health
+    }
+  }
+
   /// Params of `task.processes`: The processes of a container.
   public struct ProcessesParams: Codable, Sendable, Equatable {
     /// Name of the container.
@@ -475,6 +501,8 @@ public enum TaskAPI {
     public static let update = RPCMethod<UpdateParams, UpdateResult>("task.update", isMutating: true)
     /// What a container uses.
     public static let stats = RPCMethod<StatsParams, StatsResult>("task.stats")
+    /// What the health check of a running container found.
+    public static let health = RPCMethod<HealthParams, HealthResult>("task.health")
     /// The processes of a container.
     public static let processes = RPCMethod<ProcessesParams, ProcessesResult>("task.processes")
     /// Sends `task.event` from now on, until the connection ends.

@@ -40,6 +40,8 @@ public protocol TaskService: Sendable {
   func update(_ params: TaskAPI.UpdateParams, _ context: CallContext) async throws(Fault) -> TaskAPI.UpdateResult
   /// What a container uses.
   func stats(_ params: TaskAPI.StatsParams, _ context: CallContext) async throws(Fault) -> TaskAPI.StatsResult
+  /// What the health check of a running container found.
+  func health(_ params: TaskAPI.HealthParams, _ context: CallContext) async throws(Fault) -> TaskAPI.HealthResult
   /// The processes of a container.
   func processes(
     _ params: TaskAPI.ProcessesParams,
@@ -126,6 +128,11 @@ extension TaskService {
   /// What a container uses.
   public func stats(_ params: TaskAPI.StatsParams) async throws(Fault) -> TaskAPI.StatsResult {
     try await stats(params, CallContext())
+  }
+
+  /// What the health check of a running container found.
+  public func health(_ params: TaskAPI.HealthParams) async throws(Fault) -> TaskAPI.HealthResult {
+    try await health(params, CallContext())
   }
 
   /// The processes of a container.
@@ -246,6 +253,14 @@ public struct TaskClient: TaskService {
     try await channel.call(TaskAPI.Method.stats, params, context)
   }
 
+  /// What the health check of a running container found.
+  public func health(
+    _ params: TaskAPI.HealthParams,
+    _ context: CallContext
+  ) async throws(Fault) -> TaskAPI.HealthResult {
+    try await channel.call(TaskAPI.Method.health, params, context)
+  }
+
   /// The processes of a container.
   public func processes(
     _ params: TaskAPI.ProcessesParams,
@@ -282,6 +297,7 @@ public enum TaskDispatch {
     "task.closeInput": TaskAPI.Method.closeInput.traits,
     "task.update": TaskAPI.Method.update.traits,
     "task.stats": TaskAPI.Method.stats.traits,
+    "task.health": TaskAPI.Method.health.traits,
     "task.processes": TaskAPI.Method.processes.traits,
     "task.subscribe": TaskAPI.Method.subscribe.traits,
   ]
@@ -324,6 +340,8 @@ public enum TaskDispatch {
       try RPCCoding.encode(await service.update(try RPCCoding.decode(params), context))
     case "task.stats":
       try RPCCoding.encode(await service.stats(try RPCCoding.decode(params), context))
+    case "task.health":
+      try RPCCoding.encode(await service.health(try RPCCoding.decode(params), context))
     case "task.processes":
       try RPCCoding.encode(await service.processes(try RPCCoding.decode(params), context))
     case "task.subscribe":
