@@ -156,6 +156,7 @@ final class FakeSnapshots: SnapshotService, Sendable {
 final class FakeTasks: TaskService, Sendable {
   struct State {
     var tasks: [String: TaskState] = [:]
+    var health: [String: HealthState] = [:]
     var created: [TaskAPI.CreateParams] = []
     var signals: [(id: String, signal: Int64)] = []
     var nextPid: Int64 = 1000
@@ -173,8 +174,10 @@ final class FakeTasks: TaskService, Sendable {
     ExitStatus(code: code, oomKilled: false, finishedAt: Timestamp.now().text())
   }
 
-  func end(_ id: String, _ code: Int64) {
-    let exit = Self.exit(code)
+  /// Ends a task after a run that lasted `seconds`.
+  func end(_ id: String, _ code: Int64, after seconds: Int64 = 0) {
+    var exit = Self.exit(code)
+    exit.finishedAt = Timestamp(nanoseconds: Timestamp.now().nanoseconds + seconds * 1_000_000_000).text()
     let pid = state.withLock { state -> Int64? in
       guard state.tasks[id] != nil else { return nil }
       state.tasks[id]?.status = .stopped
@@ -184,6 +187,29 @@ final class FakeTasks: TaskService, Sendable {
     guard let pid else { return }
     onEvent.withLock { $0 }?(
       .init(sequence: 1, time: exit.finishedAt, type: .exit, id: id, pid: pid, exit: exit))
+  }
+
+  /// The health check says something.
+  func tell(_ id: String, _ status: HealthStatus) {
+    let health = HealthState(status: status, failingStreak: status == .healthy ? 0 : 3, log: [])
+    state.withLock {
+      $0.tasks[id]?.health = status
+      $0.health[id] = health
+    }
+    onEvent.withLock { $0 }?(
+      .init(sequence: 1, time: Timestamp.now().text(), type: .health, id: id, health: health))
+  }
+
+  /// The machine was started anew: nothing runs.
+  func reboot() {
+    state.withLock {
+      $0.tasks = [:]
+      $0.health = [:]
+    }
+  }
+
+  func health(_ params: TaskAPI.HealthParams, _ context: CallContext) async throws(Fault) -> TaskAPI.HealthResult {
+    .init(health: state.withLock { $0.health[params.id] })
   }
 
   func create(_ params: TaskAPI.CreateParams, _ context: CallContext) async throws(Fault) -> TaskAPI.CreateResult {
@@ -277,9 +303,10 @@ final class TestEngine: Sendable {
   let tasks: FakeTasks
   let engine: Engine
   let folder: String
+  let clock = TestClock()
   private let ownsFolder: Bool
 
-  init(after earlier: TestEngine? = nil) throws {
+  init(after earlier: TestEngine? = nil, boot: String = "first") throws {
     folder = earlier?.folder ?? "/tmp/gantry-engine-\(Identifier.random(digits: 10))"
     ownsFolder = earlier == nil
     snapshots = earlier?.snapshots ?? FakeSnapshots()
@@ -289,8 +316,9 @@ final class TestEngine: Sendable {
       images: images, snapshots: snapshots, tasks: tasks,
       settings: EngineSettings(folder: folder + "/gateway", state: folder + "/run", group: nil),
       machine: Machine(
-        capabilities: Capabilities(bounding: (1 << 41) - 1), cpuCount: 4, cgroupVersion: 2, hostname: "host"),
-      log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        capabilities: Capabilities(bounding: (1 << 41) - 1), cpuCount: 4, cgroupVersion: 2, hostname: "host",
+        boot: boot),
+      log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, clock: clock)
     let engine = self.engine
     tasks.onEvent.withLock { $0 = { [weak engine] event in engine?.taskEvent(event) } }
   }
