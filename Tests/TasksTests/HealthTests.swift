@@ -63,6 +63,9 @@ import Testing
   .serialized, .timeLimit(.minutes(2)),
   .enabled(if: Needs.all, "needs root, /bin/busybox (busybox-static) and a built gantry-shim: makes containers"))
 struct HealthCheckTests {
+  /// Other suites run beside this one: containers of one process with one name would share a cgroup.
+  private static let id = "checked"
+
   /// Runs `body` with a container that has a check, and the events of its health.
   private func with(
     _ arguments: [String], _ change: (inout HealthCheck, Fixture) -> Void,
@@ -77,20 +80,20 @@ struct HealthCheckTests {
     }
     var check = HealthCheck(interval: 20, timeout: 2000, retries: 2, startPeriod: 0, startInterval: 20)
     change(&check, fixture)
-    _ = try await fixture.create("a", arguments, health: check)
+    _ = try await fixture.create(Self.id, arguments, health: check)
     var health = stream.makeAsyncIterator()
     do {
       try await body(fixture, &health)
     } catch {
-      try? await fixture.delete("a")
+      try? await fixture.delete(Self.id)
       throw error
     }
-    try await fixture.delete("a")
+    try await fixture.delete(Self.id)
   }
 
   private func run(_ fixture: Fixture, _ script: String) async throws {
     _ = try await fixture.manager.exec(
-      .init(id: "a", exec: UUID().uuidString, process: fixture.process(["sh", "-c", script]), stdin: false))
+      .init(id: Self.id, exec: UUID().uuidString, process: fixture.process(["sh", "-c", script]), stdin: false))
   }
 
   @Test func aProgramSaysHowItIs() async throws {
@@ -100,13 +103,13 @@ struct HealthCheckTests {
       let first = await health.next()
       #expect(first?.status == .unhealthy && first?.failingStreak == 2 && first?.log.last?.exitCode == 3)
       #expect(first?.log.last?.output.hasPrefix("state\ncat: ") == true)
-      #expect(try await fixture.manager.get(.init(id: "a")).task.health == .unhealthy)
+      #expect(try await fixture.manager.get(.init(id: Self.id)).task.health == .unhealthy)
       try await run(fixture, "echo yes >/dev/well")
       #expect(await health.next()?.status == .healthy)
       // A new task service asks the shim.
       try await fixture.restart()
-      #expect(try await fixture.manager.get(.init(id: "a")).task.health == .healthy)
-      let state = try #require(try await fixture.manager.health(.init(id: "a")).health)
+      #expect(try await fixture.manager.get(.init(id: Self.id)).task.health == .healthy)
+      let state = try #require(try await fixture.manager.health(.init(id: Self.id)).health)
       #expect(state.status == .healthy && state.log.last?.output == "state\nyes\n")
     }
   }
@@ -119,9 +122,9 @@ struct HealthCheckTests {
     } _: { fixture, health in
       let result = await health.next()?.log.last
       #expect(result?.exitCode == -1 && result?.output == "Health check exceeded timeout (0.3s): begun\n")
-      _ = try await fixture.manager.pause(.init(id: "a"))
-      _ = try await fixture.manager.resume(.init(id: "a"))
-      let pids = try await fixture.manager.processes(.init(id: "a")).pids
+      _ = try await fixture.manager.pause(.init(id: Self.id))
+      _ = try await fixture.manager.resume(.init(id: Self.id))
+      let pids = try await fixture.manager.processes(.init(id: Self.id)).pids
       #expect(pids.count <= 3, "the container's own, and a probe of now at most: \(pids)")
     }
   }
@@ -210,7 +213,7 @@ struct HealthCheckTests {
       process: fixture.process(["true"]), probe: "tcp://:1", interval: 1, timeout: 1, retries: 1, startPeriod: 0,
       startInterval: 1)
     for _ in 0..<3 {
-      let fault = await #expect(throws: Fault.self) { try await fixture.create("a", ["true"], health: both) }
+      let fault = await #expect(throws: Fault.self) { try await fixture.create(Self.id, ["true"], health: both) }
       #expect(fault?.code == .invalidArgument)
       both.process = nil
       both.probe = both.probe == "tcp://:1" ? "ftp://x" : "tcp://:1"
