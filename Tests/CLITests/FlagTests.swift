@@ -81,9 +81,9 @@ import Testing
 
   @Test(arguments: [
     (["-p", "80:80"], "--publish"), (["--publish=80:80"], "--publish"), (["-P"], "--publish-all"),
-    (["--restart", "always"], "--restart always"), (["--use-api-socket"], "--use-api-socket"),
+    (["--use-api-socket"], "--use-api-socket"),
     (["--network", "bridge"], "--network bridge"), (["-v", "data:/data"], "--volume data:/data"),
-    (["--health-cmd", "true"], "--health-cmd"), (["--pull", "always"], "--pull always"),
+    (["--pull", "always"], "--pull always"),
     (["--mount", "type=volume,dst=/x"], "--mount type=volume"),
   ])
   func knownFlagsThatAreNotBuiltAreRefusedByName(words: [String], name: String) throws {

@@ -216,7 +216,7 @@ import Testing
   @Test func whatIsNotBuiltIsRefusedByName() async throws {
     let test = try TestEngine()
     let cases: [(String, (inout HostConfig) -> Void)] = [
-      ("NetworkMode", { $0.networkMode = "bridge" }), ("RestartPolicy", { $0.restartPolicy = .init(name: .always) }),
+      ("NetworkMode", { $0.networkMode = "bridge" }),
       ("PortBindings", { $0.portBindings = ["80/tcp": [.init(hostPort: "80")]] }),
       ("No such container: x", { $0.pidMode = "container:x" }), ("PidMode", { $0.pidMode = "container:" }),
       ("VolumesFrom", { $0.volumesFrom = ["x"] }),
@@ -247,7 +247,9 @@ import Testing
     test.tasks.end(id, 0)
     _ = try await test.engine.containerWait(.init(container: id))
     _ = try await test.engine.containerRemove(.init(container: id))
-    let events = test.engine.events.past(since: Timestamp(nanoseconds: 0), until: nil)
+    let events = test.engine.events.subscribe(
+      try EventFilter(Filters()), since: Timestamp(nanoseconds: 0), until: nil
+    ).past
     #expect(events.map(\.action) == ["create", "start", "die", "destroy"])
     #expect(events.allSatisfy { $0.attributes["name"] == "life" && $0.attributes["a"] == "b" })
     #expect(events[2].attributes["exitCode"] == "0")
@@ -289,7 +291,7 @@ import Testing
     let id = try await test.run(name: "half")
     await test.engine.background.drain()
     // The engine died between the row and the task.
-    try await test.engine.store.update(id: id, state: .starting(last: nil), durable: false)
+    try await test.engine.store.update(id: id, state: .starting(last: nil), restarts: Restarts(), durable: false)
     test.tasks.state.withLock { $0.tasks = [:] }
     let next = try await restart(test)
     #expect(next.engine.directory.all.isEmpty)
@@ -300,7 +302,7 @@ import Testing
   @Test func anInterruptedStartIsAsBefore() async throws {
     let test = try TestEngine()
     let id = try await test.create(name: "started")
-    try await test.engine.store.update(id: id, state: .starting(last: nil), durable: false)
+    try await test.engine.store.update(id: id, state: .starting(last: nil), restarts: Restarts(), durable: false)
     let next = try await restart(test)
     #expect(try next.engine.directory.resolve("started").state == .created)
   }
@@ -309,7 +311,7 @@ import Testing
     let test = try TestEngine()
     let id = try await test.run(name: "removing")
     await test.engine.background.drain()
-    try await test.engine.store.update(id: id, state: .removing(last: nil), durable: false)
+    try await test.engine.store.update(id: id, state: .removing(last: nil), restarts: Restarts(), durable: false)
     let next = try await restart(test)
     #expect(next.engine.directory.all.isEmpty && next.tasks.state.withLock { $0.tasks.isEmpty })
     #expect(next.snapshots.active.withLock { $0.isEmpty })

@@ -156,6 +156,7 @@ final class FakeSnapshots: SnapshotService, Sendable {
 final class FakeTasks: TaskService, Sendable {
   struct State {
     var tasks: [String: TaskState] = [:]
+    var health: [String: HealthState] = [:]
     var created: [TaskAPI.CreateParams] = []
     var signals: [(id: String, signal: Int64)] = []
     var updates: [TaskAPI.UpdateParams] = []
@@ -174,8 +175,10 @@ final class FakeTasks: TaskService, Sendable {
     ExitStatus(code: code, oomKilled: false, finishedAt: Timestamp.now().text())
   }
 
-  func end(_ id: String, _ code: Int64) {
-    let exit = Self.exit(code)
+  /// Ends a task after a run that lasted `seconds`.
+  func end(_ id: String, _ code: Int64, after seconds: Int64 = 0) {
+    var exit = Self.exit(code)
+    exit.finishedAt = Timestamp(nanoseconds: Timestamp.now().nanoseconds + seconds * 1_000_000_000).text()
     let pid = state.withLock { state -> Int64? in
       guard state.tasks[id] != nil else { return nil }
       state.tasks[id]?.status = .stopped
@@ -185,6 +188,29 @@ final class FakeTasks: TaskService, Sendable {
     guard let pid else { return }
     onEvent.withLock { $0 }?(
       .init(sequence: 1, time: exit.finishedAt, type: .exit, id: id, pid: pid, exit: exit))
+  }
+
+  /// The health check says something.
+  func tell(_ id: String, _ status: HealthStatus) {
+    let health = HealthState(status: status, failingStreak: status == .healthy ? 0 : 3, log: [])
+    state.withLock {
+      $0.tasks[id]?.health = status
+      $0.health[id] = health
+    }
+    onEvent.withLock { $0 }?(
+      .init(sequence: 1, time: Timestamp.now().text(), type: .health, id: id, health: health))
+  }
+
+  /// The machine was started anew: nothing runs.
+  func reboot() {
+    state.withLock {
+      $0.tasks = [:]
+      $0.health = [:]
+    }
+  }
+
+  func health(_ params: TaskAPI.HealthParams, _ context: CallContext) async throws(Fault) -> TaskAPI.HealthResult {
+    .init(health: state.withLock { $0.health[params.id] })
   }
 
   func create(_ params: TaskAPI.CreateParams, _ context: CallContext) async throws(Fault) -> TaskAPI.CreateResult {
@@ -284,12 +310,14 @@ final class TestEngine: Sendable {
   let tasks: FakeTasks
   let engine: Engine
   let folder: String
+  let clock = TestClock()
   private let ownsFolder: Bool
 
   /// - Parameters:
   ///   - earlier: an engine whose folder and services this one takes over.
+  ///   - boot: which start of the machine it is.
   ///   - remap: the setting of the common user namespace.
-  init(after earlier: TestEngine? = nil, remap: String? = nil) throws {
+  init(after earlier: TestEngine? = nil, boot: String = "first", remap: String? = nil) throws {
     folder = earlier?.folder ?? "/tmp/gantry-engine-\(Identifier.random(digits: 10))"
     ownsFolder = earlier == nil
     snapshots = earlier?.snapshots ?? FakeSnapshots()
@@ -302,8 +330,9 @@ final class TestEngine: Sendable {
       settings: EngineSettings(
         folder: folder + "/gateway", state: folder + "/run", group: nil, userRemap: remap, accounts: folder),
       machine: Machine(
-        capabilities: Capabilities(bounding: (1 << 41) - 1), cpuCount: 4, cgroupVersion: 2, hostname: "host"),
-      log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        capabilities: Capabilities(bounding: (1 << 41) - 1), cpuCount: 4, cgroupVersion: 2, hostname: "host",
+        boot: boot),
+      log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, clock: clock)
     let engine = self.engine
     tasks.onEvent.withLock { $0 = { [weak engine] event in engine?.taskEvent(event) } }
   }

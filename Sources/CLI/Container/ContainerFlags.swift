@@ -67,11 +67,14 @@ struct ContainerFlags: Sendable {
   var logDriver: String?
   var logOptions: [String] = []
   var runtime: String?
+
+  // How it is looked after.
+  var supervision = SupervisionFlags()
 }
 
 extension ContainerFlags {
   /// The flags that `run` and `create` share and that work.
-  static let built: [Flag<ContainerFlags>] = process + description + files + namespaces + rights + limitFlags
+  static let built: [Flag<ContainerFlags>] = process + description + files + namespaces + rights + limitFlags + supervisionFlags
 
   private static let process: [Flag<ContainerFlags>] = [
     .toggle("interactive", "i", "Keep STDIN open even if not attached") { $0.interactive = $1 },
@@ -129,10 +132,6 @@ extension ContainerFlags {
     },
     .value("isolation", nil, "string", "Container isolation technology (\"default\")") { _, value in
       if !value.isEmpty, value != "default" { throw CommandFailure.unbuilt("--isolation \(value)", .windows) }
-    },
-    .toggle("no-healthcheck", nil, "Disable any container-specified HEALTHCHECK (none runs yet)") { _, _ in },
-    .value("restart", nil, "string", "Restart policy to apply when a container exits (\"no\")") { _, value in
-      if value != "no", !value.isEmpty { throw CommandFailure.unbuilt("--restart \(value)", .restart) }
     },
   ]
 

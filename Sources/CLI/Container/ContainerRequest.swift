@@ -47,6 +47,7 @@ struct ContainerRequest {
     if !labels.isEmpty { config.labels = labels }
     config.stopSignal = flags.stopSignal
     config.stopTimeout = flags.stopTimeout
+    config.healthcheck = try flags.supervision.health()
     if !flags.exposedPorts.isEmpty {
       config.exposedPorts = Dictionary(flags.exposedPorts.map { ($0, GatewayAPI.Empty()) }) { first, _ in first }
     }
@@ -58,6 +59,7 @@ struct ContainerRequest {
     var host = GatewayAPI.HostConfig()
     host.autoRemove = flags.removesItself ? true : nil
     host.networkMode = flags.network
+    host.restartPolicy = try flags.supervision.policy(removesItself: flags.removesItself)
     host.binds = some(flags.binds)
     if !flags.mounts.isEmpty { host.mounts = try flags.mounts.map { try mount($0) } }
     if !flags.temporaryFileSystems.isEmpty {

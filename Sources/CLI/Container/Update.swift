@@ -14,12 +14,12 @@ struct Update: Command {
   static let flags: [Flag<Update>] =
     ResourceFlags.changeable.map { $0.embedded { try $1(&$0.limits) } } + [
       .value("restart", nil, "string", "Restart policy to apply when a container exits") { update, value in
-        update.restart = try RestartFlag(value)
+        update.restart = try SupervisionFlags.policy(value)
       }
     ]
 
   var limits = ResourceFlags()
-  var restart: RestartFlag?
+  var restart: GatewayAPI.RestartPolicy?
   var containers: [String] = []
 
   mutating func take(operands: [String]) throws {
@@ -46,24 +46,6 @@ struct Update: Command {
       cpuShares: limits.cpuShares, cpusetCpus: limits.cpusetCPUs, cpusetMems: limits.cpusetMemories,
       memory: limits.memory, memoryReservation: limits.memoryReservation, memorySwap: limits.memorySwap,
       nanoCpus: limits.nanoCPUs, pidsLimit: limits.pids,
-      restartPolicy: restart.map { .init(name: .init(rawValue: $0.name), maximumRetryCount: $0.retries) })
-  }
-}
-
-/// A restart policy as a flag has it: `always`, `on-failure:5`.
-struct RestartFlag: Sendable, Equatable {
-  var name: String
-  /// Only for `on-failure`.
-  var retries: Int64?
-
-  /// Reads one value; which policies there are is for the engine to say.
-  init(_ text: String) throws {
-    let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-    name = String(parts[0])
-    guard parts.count == 2 else { return }
-    guard let count = Int64(parts[1]) else {
-      throw CommandFailure("maximum retry count must be an integer: \(text)")
-    }
-    retries = count
+      restartPolicy: restart)
   }
 }

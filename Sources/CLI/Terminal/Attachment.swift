@@ -10,7 +10,7 @@ struct Attachment {
   /// What is attached to: signals and sizes go there.
   enum Target {
     case container(String)
-    case exec(String)
+    case exec(String, container: String)
   }
 
   /// How to attach.
@@ -114,7 +114,19 @@ struct Attachment {
       }
       return .goOn
     }
+    if case .detached = end { try? tellDetached(sideConnection()) }
     return (end, ending)
+  }
+
+  /// Lets the engine's events tell that this client has let go; nobody else knows.
+  private func tellDetached(_ connection: BlockingConnection) throws {
+    switch target {
+    case .container(let id):
+      _ = try connection.call(GatewayAPI.Method.containerDetach, .init(container: id), deadline: .after(seconds: 2))
+    case .exec(let id, let container):
+      _ = try connection.call(
+        GatewayAPI.Method.containerDetach, .init(container: container, exec: id), deadline: .after(seconds: 2))
+    }
   }
 
   private func resize(_ connection: BlockingConnection) throws {
@@ -126,7 +138,7 @@ struct Attachment {
       _ = try connection.call(
         GatewayAPI.Method.containerResize,
         .init(container: id, width: Int64(size.columns), height: Int64(size.rows)), deadline: .after(seconds: 10))
-    case .exec(let id):
+    case .exec(let id, _):
       _ = try connection.call(
         GatewayAPI.Method.execResize, .init(exec: id, width: Int64(size.columns), height: Int64(size.rows)),
         deadline: .after(seconds: 10))
@@ -139,7 +151,7 @@ struct Attachment {
     case .container(let id):
       _ = try connection.call(
         GatewayAPI.Method.containerKill, .init(container: id, signal: name), deadline: .after(seconds: 10))
-    case .exec(let id):
+    case .exec(let id, _):
       _ = try connection.call(
         GatewayAPI.Method.execSignal, .init(exec: id, signal: name), deadline: .after(seconds: 10))
     }

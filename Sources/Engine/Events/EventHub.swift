@@ -4,7 +4,8 @@ import Synchronization
 /// Hands events to those who subscribed, in one order for all, and keeps them in the journal for those who come later.
 final class EventHub: Sendable {
   private struct State {
-    var last = Timestamp(nanoseconds: 0)
+    /// The time of the last event; what the journal holds of earlier engines is older.
+    var last = Timestamp.now()
     var subscribers: [Int: EventSubscription] = [:]
     var nextSubscriber = 0
   }

@@ -141,7 +141,7 @@ extension Engine {
     if case .restarting = before, fault.code == .unavailable || fault.code == .deadlineExceeded {
       // The services are being restarted themselves: nothing is wrong with the container.
       container.awaitStart(due: Timestamp(nanoseconds: Timestamp.now().nanoseconds + 1_000_000_000))
-      scheduleRestart(container)
+      scheduleRestart(container, after: 1000)
       return
     }
     container.startFailed(exit)
@@ -194,7 +194,7 @@ extension Engine {
     let cleanup = background.run { [self] in await deleteTask(container.id) }
     container.setCleanup(cleanup)
     container.announceExit(ended)
-    scheduleRestart(container)
+    scheduleRestart(container, after: container.restarts.backoff)
   }
 
   /// Takes an ended `--rm` container out at once (row, name), answers who waits, and cleans up beside that.

@@ -13,14 +13,19 @@ extension Engine {
 
   // MARK: Restart
 
-  /// Starts a container that is `restarting` when its time has come.
-  func scheduleRestart(_ container: Container) {
+  /// Starts a container that is `restarting` after so many milliseconds; nil: when its time has come.
+  func scheduleRestart(_ container: Container, after delay: Int? = nil) {
     guard case .restarting(let waiting) = container.state else { return }
-    // A clock that was set back must not make it wait for hours.
-    let most = Int64(max(container.restarts.backoff, 1000)) * 1_000_000
-    let left = min(max(0, waiting.due.nanoseconds - Timestamp.now().nanoseconds), most)
+    let left: Duration
+    if let delay {
+      left = .milliseconds(delay)
+    } else {
+      // A clock that was set back must not make it wait for hours.
+      let rest = Duration.nanoseconds(waiting.due.nanoseconds - Timestamp.now().nanoseconds)
+      left = min(max(.zero, rest), .milliseconds(max(container.restarts.backoff, 1000)))
+    }
     pending.run(Self.restarting(container.id)) { [weak self, clock] in
-      guard (try? await clock.sleep(for: .nanoseconds(left))) != nil else { return }
+      guard (try? await clock.sleep(for: left)) != nil else { return }
       // From here on it is work that a shutdown waits for.
       self?.background.run { [weak self] in await self?.restartNow(container) }
     }
