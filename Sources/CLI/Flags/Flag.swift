@@ -80,7 +80,7 @@ struct Flag<C>: Sendable {
 
 /// Why a flag of Docker's is not built: what it waits for.
 enum UnbuiltReason: Sendable {
-  case network, volumes, registry, health, restart, resources, devices, checkpoint, storage, logDetails, sizes, trust
+  case network, volumes, registry, health, restart, resources, devices, checkpoint, storage, sizes, trust
   case windows, engineSocket, terminalOnly, tree
 
   /// A clause for the refusal: `gantry: --publish is not built yet: <sentence>`.
@@ -95,7 +95,6 @@ enum UnbuiltReason: Sendable {
     case .devices: "device rules come with a later version; --device and --privileged work"
     case .checkpoint: "checkpoints come with a later version"
     case .storage: "storage options come with a later version"
-    case .logDetails: "log details come with a later version"
     case .sizes: "container sizes come with a later version"
     case .trust: "content trust is not a part of Gantry"
     case .windows: "it is for Windows containers, and Gantry runs Linux ones"
