@@ -14,6 +14,8 @@ struct PlannedMount {
   enum Action {
     /// Attach this detached mount, whose attributes are set.
     case bind(Int32, ContainerTree.Target)
+    /// Attach what is at this path of this detached mount.
+    case part(Int32, path: String)
     /// The pid namespace's view.
     case proc
     /// The network namespace's view.
@@ -51,14 +53,16 @@ struct PlannedMount {
       if options.isBind || mount.type == "bind" || mount.type == "rbind" {
         action = try bind(mount, destination, &options, mapping: mapping, bag: bag)
       } else {
-        switch mount.type ?? "" {
+        switch mount.type {
         case "proc": action = .proc
         case "sysfs": action = .sysfs
         case "cgroup", "cgroup2": action = .cgroup
+        case "overlay": action = try overlay(mount, destination, options, mapping: mapping, bag: bag)
+        case let type? where options.isMadeByHost: action = try made(type, mount, destination, options, bag: bag)
         case "tmpfs": action = .tmpfs
-        case "":
+        case nil, "":
           throw Fault(.invalidArgument, "the mount on \(destination) has neither a type nor the option bind")
-        default: action = .other(type: mount.type!, source: mount.source ?? mount.type!)
+        case let type?: action = .other(type: type, source: mount.source ?? type)
         }
       }
       planned.append(PlannedMount(action: action, destination: destination, options: options))
@@ -88,12 +92,17 @@ struct PlannedMount {
       options.propagatesRecursively = true
     }
     do throws(Errno) {
-      let tree = try Mounts.clone(source, recursive: options.isRecursive || mount.type == "rbind")
+      let isRecursive = options.isRecursive || mount.type == "rbind"
+      let tree =
+        if let part = options.part { try MountPart.open(part, of: source, recursive: isRecursive) } else {
+          try Mounts.clone(source, recursive: isRecursive)
+        }
       let isFolder = try FileStatus(of: tree.rawValue).kind == .directory
       if options.isMapped, let mapping { try Mounts.change(tree.rawValue, userNamespace: mapping.namespace) }
       try options.apply(to: tree.rawValue)
       return .bind(bag.add(tree), isFolder ? .directory : .file)
     } catch {
+      if let part = options.part { throw MountPart.missing(part, of: source, error) }
       if error == .noSuchFileOrDirectory || error == .notDirectory {
         throw Fault(.invalidArgument, "bind source path does not exist: \(source)")
       }

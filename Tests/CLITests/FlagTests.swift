@@ -82,9 +82,8 @@ import Testing
   @Test(arguments: [
     (["-p", "80:80"], "--publish"), (["--publish=80:80"], "--publish"), (["-P"], "--publish-all"),
     (["--gpus", "all"], "--gpus"), (["--restart", "always"], "--restart always"),
-    (["--network", "bridge"], "--network bridge"), (["-v", "data:/data"], "--volume data:/data"),
+    (["--network", "bridge"], "--network bridge"),
     (["--health-cmd", "true"], "--health-cmd"), (["--pull", "always"], "--pull always"),
-    (["--mount", "type=volume,dst=/x"], "--mount type=volume"),
   ])
   func knownFlagsThatAreNotBuiltAreRefusedByName(words: [String], name: String) throws {
     var command = Run()

@@ -218,8 +218,8 @@ import Testing
     let cases: [(String, (inout HostConfig) -> Void)] = [
       ("NetworkMode", { $0.networkMode = "bridge" }), ("RestartPolicy", { $0.restartPolicy = .init(name: .always) }),
       ("PortBindings", { $0.portBindings = ["80/tcp": [.init(hostPort: "80")]] }),
-      ("PidMode", { $0.pidMode = "container:x" }), ("VolumesFrom", { $0.volumesFrom = ["x"] }),
-      ("Binds", { $0.binds = ["name:/data"] }), ("LogConfig", { $0.logConfig = .init(type: "syslog") }),
+      ("PidMode", { $0.pidMode = "container:x" }), ("volume plugin x", { $0.volumeDriver = "x" }),
+      ("Binds", { $0.binds = ["name:/data:huh"] }), ("LogConfig", { $0.logConfig = .init(type: "syslog") }),
       ("Sysctls", { $0.sysctls = ["kernel.hostname": "x"] }), ("SecurityOpt", { $0.securityOpt = ["apparmor=x"] }),
       ("CapAdd", { $0.capAdd = ["NOPE"] }), ("Ulimits", { $0.ulimits = [.init(name: "nope", soft: 1, hard: 1)] }),
       ("Annotations", { $0.annotations = ["gantry.init": "true"] }),

@@ -40,7 +40,5 @@ extension ContainerFlags {
     .unbuilt("publish-all", "P", .network),
     .unbuilt("storage-opt", nil, value: "list", .storage),
     .unbuilt("use-api-socket", nil, .engineSocket),
-    .unbuilt("volume-driver", nil, value: "string", .volumes),
-    .unbuilt("volumes-from", nil, value: "list", .volumes),
   ]
 }

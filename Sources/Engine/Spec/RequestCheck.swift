@@ -103,7 +103,6 @@ struct RequestCheck {
   /// What Docker's API knows and this engine does not do yet.
   private func refuseUnbuilt(_ config: ContainerConfig, _ host: HostConfig) throws {
     let asked: [(String, Bool)] = [
-      ("VolumesFrom", !(host.volumesFrom ?? []).isEmpty), ("VolumeDriver", !(host.volumeDriver ?? "").isEmpty),
       ("StorageOpt", !(host.storageOpt ?? [:]).isEmpty), ("Links", !(host.links ?? []).isEmpty),
       ("DeviceRequests", !(host.deviceRequests ?? []).isEmpty), ("Cgroup", !(host.cgroup ?? "").isEmpty),
       ("CpuRealtimePeriod", (host.cpuRealtimePeriod ?? 0) != 0),

@@ -46,6 +46,10 @@ struct SpecBuilder {
     var hostConfig: HostConfig
     var mounts: [PlannedMount]
     var files: ContainerFiles
+    /// What its volumes are, by name; one that is not here is a folder of the engine.
+    var volumes: [String: VolumeBacking] = [:]
+    /// How the images of its mounts are mounted, by destination; those that are not here are left out.
+    var images: [String: MountSpec] = [:]
   }
 
   /// The host name that a container sees.
@@ -163,6 +167,9 @@ struct SpecBuilder {
           options: ["nosuid", "noexec", "nodev", "mode=1777", "size=\(size)"]))
     }
     mounts.removeAll { own.contains($0.destination) }
+    let asked = input.mounts.compactMap { MountSpecification(input, $0).mount }
+    // What covers the whole folder comes before the engine's files in it.
+    mounts += asked.filter { $0.destination == "/etc" }
     for (destination, source) in [
       ("/etc/resolv.conf", input.files.resolvConf), ("/etc/hostname", input.files.hostname),
       ("/etc/hosts", input.files.hosts),
@@ -172,18 +179,7 @@ struct SpecBuilder {
           destination: destination, type: "bind", source: source,
           options: ["bind", host.readonlyRootfs == true ? "ro" : "rw", "rprivate"]))
     }
-    return mounts + input.mounts.map(mount)
-  }
-
-  private func mount(_ mount: PlannedMount) -> RuntimeSpec.Mount {
-    if mount.kind == .tmpfs {
-      return .init(destination: mount.destination, type: "tmpfs", source: "tmpfs", options: mount.options)
-    }
-    var options = [mount.recursive ? "rbind" : "bind"]
-    if mount.readOnly { options.append(mount.recursive ? "rro" : "ro") } else { options.append("rw") }
-    options.append(mount.propagation.isEmpty ? "rprivate" : mount.propagation)
-    if mount.kind == .volume { options.append("tmpcopyup") }  // into the volume, when it is empty
-    return .init(destination: mount.destination, type: "bind", source: mount.source, options: options)
+    return mounts + asked.filter { $0.destination != "/etc" }
   }
 
   // MARK: Limits
