@@ -1,4 +1,4 @@
-internal import Faults
+public import Faults
 internal import Glibc
 internal import Linux
 internal import SystemPackage
