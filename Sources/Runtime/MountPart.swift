@@ -85,7 +85,8 @@ extension PlannedMount {
   /// A file system that is made in the host's namespaces, such as a volume on a network file system: that belongs to the
   /// host's network, whatever network the container has.
   static func made(
-    _ type: String, _ mount: RuntimeSpec.Mount, _ destination: String, _ options: MountOptions, bag: DescriptorBag
+    _ type: String, _ mount: RuntimeSpec.Mount, _ destination: String, _ options: MountOptions, mapping: IDMapping?,
+    bag: DescriptorBag
   ) throws(Fault) -> Action {
     let source = mount.source ?? type
     let context: FileSystemContext
@@ -95,12 +96,12 @@ extension PlannedMount {
         "the file system \(type) of \(source) cannot be mounted on \(destination): this kernel has none "
           + "of that type", cause: [error.description])
     }
+    let made: Int32
     do throws(Errno) {
       try context.set("source", source)
       for (key, value) in options.parameters { try context.set(key, value) }
-      let made = try context.mount(options.set)
-      try options.apply(to: made.rawValue, alreadySet: options.set)
-      return action(bag.add(made), options)
+      made = bag.add(try context.mount(options.set))
+      try options.apply(to: made, alreadySet: options.set)
     } catch {
       let words = options.parameters.map { $0.key + ($0.value.map { "=" + $0 } ?? "") }.joined(separator: ",")
       throw Fault(
@@ -108,6 +109,8 @@ extension PlannedMount {
         "cannot mount \(source) as \(type) on \(destination)" + (words.isEmpty ? "" : " with \(words)"),
         cause: [error.description] + context.messages())
     }
+    if options.isMapped, let mapping { try mapping.apply(mapping.namespace, to: made, source, recursive: false) }
+    return action(made, options)
   }
 
   private static func action(_ mount: Int32, _ options: MountOptions) -> Action {

@@ -61,7 +61,8 @@ struct PlannedMount {
           action = .cgroup(
             copies: mapping == nil ? [:] : try CgroupMount.copies(of: cgroup, options.set, bag: bag))
         case "overlay": action = try overlay(mount, destination, options, mapping: mapping, bag: bag)
-        case let type? where options.isMadeByHost: action = try made(type, mount, destination, options, bag: bag)
+        case let type? where options.isMadeByHost:
+          action = try made(type, mount, destination, options, mapping: mapping, bag: bag)
         case "tmpfs": action = .tmpfs
         case nil, "":
           throw Fault(.invalidArgument, "the mount on \(destination) has neither a type nor the option bind")

@@ -208,7 +208,7 @@ import Testing
     try await test.engine.store.execute(
       "INSERT INTO volumes VALUES ('\(kept)', 'c', '/d', 5), ('\(doomed)', '', '/d', 6)")
     try await test.engine.store.execute("DROP TABLE volume")
-    try await test.engine.store.execute("DELETE FROM grdb_migrations WHERE identifier = '3-volumes'")
+    try await test.engine.store.execute("DELETE FROM grdb_migrations WHERE identifier = '4-volumes'")
     let again = try TestEngine(after: test)
     let rows = try await again.engine.store.volumes().sorted { $0.volume.created < $1.volume.created }
     #expect(rows.map(\.volume.name) == [kept, doomed] && rows.map(\.isDoomed) == [false, true])
@@ -222,7 +222,9 @@ import Testing
     _ = try await test.engine.containerWait(.init(container: id))
     _ = try await test.engine.containerRemove(.init(container: id))
     _ = try await test.engine.volumeRemove(.init(volume: "data"))
-    let events = test.engine.events.past(since: Timestamp(nanoseconds: 0), until: nil).filter { $0.type == "volume" }
+    let events = test.engine.events.subscribe(
+      try EventFilter(Filters(["type": ["volume"]])), since: Timestamp(nanoseconds: 0), until: nil
+    ).past
     #expect(events.map(\.action) == ["create", "mount", "unmount", "destroy"])
     #expect(events.allSatisfy { $0.actor == "data" && $0.attributes["driver"] == "local" })
     #expect(events[1].attributes["read/write"] == "false" && events[1].attributes["destination"] == "/d")

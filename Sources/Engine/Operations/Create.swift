@@ -64,15 +64,10 @@ extension Engine {
       id: id, created: .now(), image: config.image ?? "", imageID: image.id, parent: image.parent, config: merged,
       hostConfig: hostConfig, mounts: plan.mounts, files: files(id), userNamespace: namespace, oneShot: oneShot)
     let newVolumes: [Volume]
-    do {
-      newVolumes = try volumes.take(plan.volumes, for: id)
-    } catch {
-      userNamespaces.release(id)
-      throw error
-    }
     let spec: RuntimeSpec
     let name: String
     do {
+      newVolumes = try volumes.take(plan.volumes, for: id)
       // What is only created joins nobody yet.
       spec = try builder.build(
         specInput(definition, shared: oneShot ? sharedNamespaces(definition) : SharedNamespaces()))

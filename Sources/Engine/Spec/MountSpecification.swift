@@ -17,26 +17,32 @@ struct MountSpecification {
     switch planned.kind {
     case .tmpfs:
       return .init(destination: planned.destination, type: "tmpfs", source: "tmpfs", options: planned.options)
-    case .bind: return bind(planned.source, input.userNamespace?.mapsBinds == true ? ["idmap"] : [])
+    case .bind: return bind(planned.source, [])
     case .volume:
-      // A volume shows each container its own ids, whatever its user namespace.
-      let ids = input.userNamespace == nil ? [] : ["idmap"]
       switch input.volumes[planned.volume ?? ""] ?? .folder {
-      case .folder: return bind(planned.source, ids)
-      case .bind(let device, let options): return bind(device, options + ids)
+      case .folder: return bind(planned.source, [])
+      case .bind(let device, let options): return bind(device, options)
       case .fileSystem(let type, let device, let options):
         return .init(
           destination: planned.destination, type: type, source: device,
-          options: options + ["gantry.host"] + (planned.readOnly ? ["ro"] : []) + part)
+          options: options + ["gantry.host"] + (planned.readOnly ? ["ro"] : []) + ids + part)
       }
     case .image:
       guard let made = input.images[planned.destination] else { return nil }
       return .init(
-        destination: planned.destination, type: made.type, source: made.source, options: made.options + part)
+        destination: planned.destination, type: made.type, source: made.source,
+        options: made.options + (made.type == "bind" ? ids : []) + part)
     }
   }
 
   private var part: [String] { planned.subpath.map { ["gantry.subpath=" + $0] } ?? [] }
+
+  /// Its files have the ids of the container's user namespace: volumes and images always, the host's own folders where
+  /// the namespace says so. (The layers of an overlay get them by themselves.)
+  private var ids: [String] {
+    guard let namespace = input.userNamespace, namespace.mapsBinds || planned.kind != .bind else { return [] }
+    return ["idmap"]
+  }
 
   private func bind(_ source: String, _ further: [String]) -> RuntimeSpec.Mount {
     var options = [planned.recursive ? "rbind" : "bind"] + further
@@ -51,6 +57,6 @@ struct MountSpecification {
     } else if !further.contains(where: { $0.hasSuffix("shared") || $0.hasSuffix("slave") || $0.hasSuffix("private") }) {
       options.append("rprivate")
     }
-    return .init(destination: planned.destination, type: "bind", source: source, options: options + part)
+    return .init(destination: planned.destination, type: "bind", source: source, options: options + ids + part)
   }
 }

@@ -4,7 +4,7 @@ import GRDB
 
 /// The rows of volumes.
 extension ContainerStore {
-  /// The migration `3-volumes`: volumes with names, labels and options. Until then there were anonymous ones alone.
+  /// The migration `4-volumes`: volumes with names, labels and options. Until then there were anonymous ones alone.
   static func addVolumes(_ db: Database) throws {
     try db.execute(
       sql: """
