@@ -1,5 +1,6 @@
 public import Faults
 import JSONRPC
+import Linux
 public import Logging
 import OCI
 public import Protocol
@@ -50,6 +51,7 @@ public final class Engine: Sendable {
   let log: Logger
   let directory = ContainerDirectory()
   let events: EventHub
+  let volumes = VolumeDirectory()
   let execs = ExecDirectory()
   let tombstones = Tombstones()
   let imageCache = ImageCache()
@@ -61,6 +63,8 @@ public final class Engine: Sendable {
   let restartLane = Lane(width: 4)
   /// What waiting is measured by; tests bring their own.
   let clock: any Clock<Duration>
+  /// Walks through volumes: measuring and deleting them.
+  let disk = WorkPool(limit: 2)
   let startedAt = Timestamp.now()
   /// Containers whose rows cannot be read: nothing of theirs is touched.
   let unreadable = Mutex<Set<String>>([])
@@ -108,8 +112,6 @@ public final class Engine: Sendable {
   func files(_ id: String) -> ContainerFiles {
     ContainerFiles(folder: "\(settings.folder)/containers/\(id)", id: id)
   }
-
-  func volumeFolder(_ id: String) -> String { "\(settings.folder)/volumes/\(id)" }
 
   /// Publishes an event of a container: its name, image and labels go with it.
   func publish(_ action: String, _ container: Container, _ attributes: [String: String] = [:]) {

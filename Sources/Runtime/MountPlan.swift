@@ -14,6 +14,8 @@ struct PlannedMount {
   enum Action {
     /// Attach this detached mount, whose attributes are set.
     case bind(Int32, ContainerTree.Target)
+    /// Attach what is at this path of this detached mount.
+    case part(Int32, path: String)
     /// The pid namespace's view.
     case proc
     /// The network namespace's view.
@@ -52,16 +54,19 @@ struct PlannedMount {
       if options.isBind || mount.type == "bind" || mount.type == "rbind" {
         action = try bind(mount, destination, &options, mapping: mapping, bag: bag)
       } else {
-        switch mount.type ?? "" {
+        switch mount.type {
         case "proc": action = .proc
         case "sysfs": action = .sysfs
         case "cgroup", "cgroup2":
           action = .cgroup(
             copies: mapping == nil ? [:] : try CgroupMount.copies(of: cgroup, options.set, bag: bag))
+        case "overlay": action = try overlay(mount, destination, options, mapping: mapping, bag: bag)
+        case let type? where options.isMadeByHost:
+          action = try made(type, mount, destination, options, mapping: mapping, bag: bag)
         case "tmpfs": action = .tmpfs
-        case "":
+        case nil, "":
           throw Fault(.invalidArgument, "the mount on \(destination) has neither a type nor the option bind")
-        default: action = .other(type: mount.type!, source: mount.source ?? mount.type!)
+        case let type?: action = .other(type: type, source: mount.source ?? type)
         }
       }
       planned.append(PlannedMount(action: action, destination: destination, options: options))
@@ -93,7 +98,9 @@ struct PlannedMount {
       options.propagatesRecursively = true
     }
     let recursive = options.isRecursive || mount.type == "rbind"
+    let part = options.part
     func refusal(_ error: Errno) -> Fault {
+      if let part { return MountPart.missing(part, of: source, error) }
       if error == .noSuchFileOrDirectory || error == .notDirectory {
         return Fault(.invalidArgument, "bind source path does not exist: \(source)")
       }
@@ -105,6 +112,8 @@ struct PlannedMount {
     do throws(Errno) {
       if let foreign {
         tree = bag.add(try ForeignMount.clone(source, namespace: foreign))
+      } else if let part {
+        tree = bag.add(try MountPart.open(part, of: source, recursive: recursive))
       } else {
         tree = bag.add(try Mounts.clone(source, recursive: recursive))
       }

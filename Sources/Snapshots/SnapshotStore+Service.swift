@@ -110,6 +110,13 @@ extension SnapshotStore: SnapshotService {
     }
   }
 
+  /// Copies a folder of an image to the host.
+  public func fill(
+    _ params: SnapshotAPI.FillParams, _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.FillResult {
+    do { return try await self.fill(params) } catch { throw Fault(describing: error) }
+  }
+
   /// Removes the layers that neither the caller nor a snapshot needs.
   public func layerPrune(
     _ params: SnapshotAPI.LayerPruneParams, _ context: CallContext

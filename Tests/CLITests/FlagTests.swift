@@ -81,10 +81,8 @@ import Testing
 
   @Test(arguments: [
     (["-p", "80:80"], "--publish"), (["--publish=80:80"], "--publish"), (["-P"], "--publish-all"),
-    (["--use-api-socket"], "--use-api-socket"),
-    (["--network", "bridge"], "--network bridge"), (["-v", "data:/data"], "--volume data:/data"),
+    (["--use-api-socket"], "--use-api-socket"), (["--network", "bridge"], "--network bridge"),
     (["--pull", "always"], "--pull always"),
-    (["--mount", "type=volume,dst=/x"], "--mount type=volume"),
   ])
   func knownFlagsThatAreNotBuiltAreRefusedByName(words: [String], name: String) throws {
     var command = Run()

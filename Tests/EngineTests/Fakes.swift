@@ -39,7 +39,9 @@ final class FakeImages: ImageService, Sendable {
   }
 
   func find(_ reference: String) throws(Fault) -> ImageAPI.ResolvedImage {
-    let found = all.withLock { images in images[reference] ?? images.values.first { $0.id == reference } }
+    let found = all.withLock { images in
+      images[reference] ?? images[String(reference.prefix { $0 != ":" })] ?? images.values.first { $0.id == reference }
+    }
     guard let found else { throw Fault(.notFound, "no image \(reference)") }
     return found
   }
@@ -94,6 +96,9 @@ final class FakeSnapshots: SnapshotService, Sendable {
   let layers = Mutex<Set<String>>([])
   let pruned = Mutex<[[String]]>([])
   let failRemoval = Mutex(false)
+  /// Fillings that were asked for, and how the next ones end.
+  let filled = Mutex<[SnapshotAPI.FillParams]>([])
+  let failFilling = Mutex(false)
 
   private func mounts(_ key: String) -> [MountSpec] {
     [MountSpec(type: "overlay", source: "overlay", options: ["lowerdir+=/l", "upperdir=/u/\(key)", "workdir=/w"])]
@@ -112,7 +117,13 @@ final class FakeSnapshots: SnapshotService, Sendable {
     return .init(mounts: mounts(params.key))
   }
   func view(_ params: SnapshotAPI.ViewParams, _ context: CallContext) async throws(Fault) -> SnapshotAPI.ViewResult {
-    .init(mounts: [])
+    active.withLock { $0[params.key] = params.parent }
+    return .init(mounts: [MountSpec(type: "bind", source: "/view/\(params.key)", options: ["rbind", "ro"])])
+  }
+  func fill(_ params: SnapshotAPI.FillParams, _ context: CallContext) async throws(Fault) -> SnapshotAPI.FillResult {
+    filled.withLock { $0.append(params) }
+    if failFilling.withLock({ $0 }) { throw Fault(.unavailable, "the service went away") }
+    return .init(files: 1, bytes: 1)
   }
   func mounts(
     _ params: SnapshotAPI.MountsParams, _ context: CallContext

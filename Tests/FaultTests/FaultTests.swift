@@ -46,6 +46,7 @@ struct FaultTests {
       ls -A \(engine.root)/snapshot/active 2>/dev/null | sed 's/^/snapshot /'
       ls -A \(engine.root)/snapshot/trash 2>/dev/null | sed 's/^/trash /'
       ls -A \(engine.root)/gateway/containers 2>/dev/null | sed 's/^/container /'
+      ls -A \(engine.root)/gateway/volumes 2>/dev/null | sed 's/^/volume /'
       grep \(engine.folder) /proc/self/mountinfo | sed 's/^/mount /'
       for p in /proc/[0-9]*; do
         case $(tr '\\0' ' ' <$p/cmdline 2>/dev/null) in gantry-shim*\(engine.state)*) echo "process $p";; esac

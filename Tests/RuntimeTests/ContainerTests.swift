@@ -171,6 +171,46 @@ struct ContainerTests {
     #expect(try Files.readText(host.appending("new").string) == "new\n")
   }
 
+  @Test func partsOfBindsAndOfFileSystemsAreMounted() throws {
+    let volume = box.folder.appending("volume")
+    for name in ["", "a", "a/b"] { try Files.makeDirectory(volume.appending(name).string, mode: 0o755) }
+    _ = try openat2(nil, volume.appending("a/b/file").string, [.writeOnly, .create], mode: 0o644)
+    symlink("a/b", volume.appending("in").string)
+    symlink("/etc", volume.appending("out").string)
+    func job(_ type: String, _ source: String, _ options: [String], _ part: String) -> Box.Job {
+      var job = box.job(["sh", "-c", "ls -d /part/file /part 2>/dev/null; touch /part/x 2>&1; true"])
+      job.spec.mounts?.append(
+        .init(destination: "/part", type: type, source: source, options: options + ["gantry.subpath=" + part]))
+      return job
+    }
+    #expect(try box.run(job("bind", volume.string, ["rbind", "ro"], "in")).lines.prefix(2) == ["/part", "/part/file"])
+    #expect(try box.run(job("bind", volume.string, ["bind"], "a/b/file")).lines.first == "/part")
+    for (part, words) in [("out", "leads out"), ("none", "does not exist"), ("../image", "leads out")] {
+      let refused = try box.run(job("bind", volume.string, ["rbind"], part)).container
+      #expect(refused.faultCode == "invalidArgument" && refused.message?.contains(words) == true, "\(refused)")
+    }
+    // A file system of its own: layers as one tree, and only a part of it.
+    let layers = ["lowerdir+=\(volume)", "lowerdir+=\(box.image)"]
+    let seen = try box.run(job("overlay", "overlay", layers + ["ro"], "a/b"))
+    #expect(seen.lines.prefix(2) == ["/part", "/part/file"] && seen.output?.contains("Read-only") == true, "\(seen)")
+    #expect(seen.leakedMounts == 0)
+    let out = try box.run(job("overlay", "overlay", layers, "out")).container
+    #expect(out.message?.contains("leads out") == true, "\(out)")
+  }
+
+  @Test func aFileSystemOfTheHostsIsMadeOrRefusedByName() throws {
+    func job(_ type: String) -> Box.Job {
+      var job = box.job(["sh", "-c", "stat -c %a /fast; grep ' /fast ' /proc/mounts"])
+      job.spec.mounts?.append(
+        .init(destination: "/fast", type: type, source: "x", options: ["gantry.host", "mode=710", "ro", "size=1m"]))
+      return job
+    }
+    let lines = try box.run(job("tmpfs")).lines
+    #expect(lines.first == "710" && lines.last?.hasPrefix("x /fast tmpfs ro") == true, "\(lines)")
+    let refused = try box.run(job("nosuchfs")).container
+    #expect(refused.faultCode == "unsupported" && refused.message?.contains("nosuchfs") == true, "\(refused)")
+  }
+
   @Test func aReadOnlyRootRefusesWrites() throws {
     let result = try box.sh("touch /x 2>/dev/null; echo $?; touch /dev/shm/x; echo $?") {
       $0.spec.root?.readonly = true

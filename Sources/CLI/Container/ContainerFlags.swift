@@ -31,6 +31,10 @@ struct ContainerFlags: Sendable {
 
   // Files.
   var binds: [String] = []
+  /// Paths of `-v` without a source.
+  var anonymousVolumes: [String] = []
+  var volumesFrom: [String] = []
+  var volumeDriver: String?
   var mounts: [String] = []
   var temporaryFileSystems: [String] = []
   var readOnlyRoot = false
@@ -136,10 +140,15 @@ extension ContainerFlags {
   ]
 
   private static let files: [Flag<ContainerFlags>] = [
-    .value("volume", "v", "list", "Bind mount a folder: SOURCE:TARGET[:ro]") { flags, value in
-      flags.binds.append(try BindFlag(value, workingDirectory: WorkingFolder.path).text)
+    .value("volume", "v", "list", "Mount a volume or a folder: [NAME|FOLDER:]TARGET[:ro]") { flags, value in
+      let bind = try BindFlag(value, workingDirectory: WorkingFolder.path)
+      if let text = bind.text { flags.binds.append(text) } else { flags.anonymousVolumes.append(bind.target) }
     },
-    .value("mount", nil, "mount", "Attach a filesystem mount to the container (type=bind or tmpfs)") { flags, value in
+    .value("volumes-from", nil, "list", "Mount volumes from the specified container(s)") { $0.volumesFrom.append($1) },
+    .value("volume-driver", nil, "string", "Optional volume driver for the container (\"local\")") {
+      $0.volumeDriver = $1
+    },
+    .value("mount", nil, "mount", "Attach a filesystem mount: type=bind, volume, tmpfs or image") { flags, value in
       _ = try MountFlag(value, workingDirectory: WorkingFolder.path)
       flags.mounts.append(value)
     },

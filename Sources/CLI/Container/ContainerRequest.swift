@@ -45,6 +45,9 @@ struct ContainerRequest {
       labels[key] = value
     }
     if !labels.isEmpty { config.labels = labels }
+    if !flags.anonymousVolumes.isEmpty {
+      config.volumes = Dictionary(flags.anonymousVolumes.map { ($0, GatewayAPI.Empty()) }) { first, _ in first }
+    }
     config.stopSignal = flags.stopSignal
     config.stopTimeout = flags.stopTimeout
     config.healthcheck = try flags.supervision.health()
@@ -61,6 +64,8 @@ struct ContainerRequest {
     host.networkMode = flags.network
     host.restartPolicy = try flags.supervision.policy(removesItself: flags.removesItself)
     host.binds = some(flags.binds)
+    host.volumesFrom = some(flags.volumesFrom)
+    host.volumeDriver = flags.volumeDriver
     if !flags.mounts.isEmpty { host.mounts = try flags.mounts.map { try mount($0) } }
     if !flags.temporaryFileSystems.isEmpty {
       let pairs = flags.temporaryFileSystems.map { text in
@@ -185,6 +190,13 @@ struct ContainerRequest {
       propagation: flag.propagation, nonRecursive: flag.nonRecursive, createMountpoint: flag.createMountpoint,
       readOnlyNonRecursive: flag.readOnlyNonRecursive, readOnlyForceRecursive: flag.readOnlyForceRecursive)
     if bind != GatewayAPI.BindOptions() { mount.bindOptions = bind }
+    let driver = GatewayAPI.VolumeDriverConfig(
+      name: flag.driver, options: flag.driverOptions.isEmpty ? nil : flag.driverOptions)
+    let volume = GatewayAPI.VolumeOptions(
+      noCopy: flag.noCopy, labels: flag.labels.isEmpty ? nil : flag.labels,
+      driverConfig: driver == .init() ? nil : driver, subpath: flag.volumeSubpath)
+    if volume != GatewayAPI.VolumeOptions() { mount.volumeOptions = volume }
+    if let subpath = flag.imageSubpath { mount.imageOptions = .init(subpath: subpath) }
     if flag.tmpfsSize != nil || flag.tmpfsMode != nil {
       mount.tmpfsOptions = .init(sizeBytes: flag.tmpfsSize, mode: flag.tmpfsMode)
     }

@@ -20,7 +20,5 @@ extension ContainerFlags {
     .unbuilt("publish", "p", value: "list", .network),
     .unbuilt("publish-all", "P", .network),
     .unbuilt("use-api-socket", nil, .engineSocket),
-    .unbuilt("volume-driver", nil, value: "string", .volumes),
-    .unbuilt("volumes-from", nil, value: "list", .volumes),
   ]
 }

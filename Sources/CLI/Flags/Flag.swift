@@ -80,14 +80,14 @@ struct Flag<C>: Sendable {
 
 /// Why a flag of Docker's is not built: what it waits for.
 enum UnbuiltReason: Sendable {
-  case network, volumes, registry, checkpoint, sizes, trust
+  case network, registry, clusters, checkpoint, sizes, trust
   case windows, engineSocket, terminalOnly, tree
 
   /// A clause for the refusal: `gantry: --publish is not built yet: <sentence>`.
   var sentence: String {
     switch self {
     case .network: "networks come with a later version"
-    case .volumes: "named volumes come with a later version; bind a folder with an absolute path instead"
+    case .clusters: "cluster volumes are not a part of Gantry, which runs on one machine"
     case .registry: "pulling from a registry comes with a later version; load the image with `gantry load`"
     case .checkpoint: "checkpoints come with a later version"
     case .sizes: "container sizes come with a later version"

@@ -67,8 +67,20 @@ final class ContainerDefinition: Sendable {
   var autoRemove: Bool { hostConfig.autoRemove ?? false }
   /// Its writes to the database must survive a power failure.
   var durable: Bool { !autoRemove }
-  /// It has anonymous volumes.
-  var hasVolumes: Bool { mounts.contains { $0.volume != nil } }
+  /// The volumes that it has.
+  var volumeNames: [String] { mounts.compactMap(\.volume) }
+  /// Those that were made for want of a name.
+  var anonymousVolumes: [String] { mounts.compactMap { $0.isNamed == true ? nil : $0.volume } }
+  /// Volumes of it are filled from its image when they are empty.
+  var copies: Bool { parent != nil && mounts.contains { $0.copies == true } }
+  /// It mounts images.
+  var hasImages: Bool { mounts.contains { $0.image != nil } }
+  /// The images that must stay as long as it does.
+  var imageIDs: [String] { [imageID] + mounts.compactMap { $0.image?.id } }
+  /// The topmost layers of those.
+  var parents: [String] { ([parent] + mounts.map { $0.image?.parent }).compactMap { $0 } }
+  /// Its snapshots: its own, and those of the images that it mounts.
+  var snapshotKeys: [String] { [id] + mounts.compactMap { $0.image?.key } }
   var terminal: Bool { config.tty ?? false }
 
   /// What `docker ps` shows as the command.

@@ -21,6 +21,8 @@ struct Draft: Sendable {
   let definition: ContainerDefinition
   let name: String
   let image: RunImage
+  /// Volumes without a row yet.
+  let newVolumes: [Volume]
   /// Built at once, so that what could not be started is refused now.
   let spec: RuntimeSpec
   let warnings: [String]
@@ -32,7 +34,7 @@ extension Engine {
   /// Decides everything about a new container: the image's defaults, the checks, the mounts, the id, the name.
   func draft(
     name: String?, config: ContainerConfig, hostConfig: HostConfig, image: RunImage, oneShot: Bool, caller: Caller
-  ) throws -> Draft {
+  ) async throws -> Draft {
     let given = name.map { $0.hasPrefix("/") ? String($0.dropFirst()) : $0 } ?? ""
     if !given.isEmpty, !Names.isValid(given) {
       throw Fault(.invalidArgument, "Invalid container name (\(given)), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
@@ -47,23 +49,25 @@ extension Engine {
     let hostConfig = completed(try resolvingContainers(hostConfig))
     warnings += RequestCheck.warnings(hostConfig)
     let imageVolumes = image.execution?.volumes.map { Array($0.keys) } ?? []
-    let mounts = try MountPlanner(volumesFolder: settings.folder + "/volumes")
-      .plan(config: merged, hostConfig: hostConfig, imageVolumes: imageVolumes)
-    for mount in mounts where mount.kind == .bind && !mount.createSource && !Folders.exists(mount.source) {
+    var plan = try await planMounts(merged, hostConfig, imageVolumes: imageVolumes)
+    for mount in plan.mounts where mount.kind == .bind && !mount.createSource && !Folders.exists(mount.source) {
       throw Fault(
         .invalidArgument,
         "invalid mount config for type \"bind\": bind source path does not exist: \(mount.source)")
     }
     var id = Identifier.random()
     while UInt64(id.prefix(12)) != nil { id = Identifier.random() }  // a host name of digits alone looks like a number
+    for index in plan.mounts.indices { plan.mounts[index].image?.key = "\(id).m\(index)" }
     let mode = hostConfig.usernsMode ?? ""
     let namespace = try userNamespaces.decide(UserNamespaceMode(mode), text: mode, container: id, caller: caller.ids)
     let definition = ContainerDefinition(
       id: id, created: .now(), image: config.image ?? "", imageID: image.id, parent: image.parent, config: merged,
-      hostConfig: hostConfig, mounts: mounts, files: files(id), userNamespace: namespace, oneShot: oneShot)
+      hostConfig: hostConfig, mounts: plan.mounts, files: files(id), userNamespace: namespace, oneShot: oneShot)
+    let newVolumes: [Volume]
     let spec: RuntimeSpec
     let name: String
     do {
+      newVolumes = try volumes.take(plan.volumes, for: id)
       // What is only created joins nobody yet.
       spec = try builder.build(
         specInput(definition, shared: oneShot ? sharedNamespaces(definition) : SharedNamespaces()))
@@ -75,15 +79,23 @@ extension Engine {
       }
     } catch {
       userNamespaces.release(id)
+      volumes.release(definition.volumeNames, of: id)
       throw error
     }
-    return Draft(definition: definition, name: name, image: image, spec: spec, warnings: warnings)
+    return Draft(
+      definition: definition, name: name, image: image, newVolumes: newVolumes, spec: spec, warnings: warnings)
   }
 
-  func specInput(_ definition: ContainerDefinition, shared: SharedNamespaces) -> SpecBuilder.Input {
-    SpecBuilder.Input(
+  /// - Parameter images: how the images of its mounts are mounted, by destination.
+  func specInput(
+    _ definition: ContainerDefinition, shared: SharedNamespaces, images: [String: MountSpec] = [:]
+  ) -> SpecBuilder.Input {
+    var input = SpecBuilder.Input(
       id: definition.id, config: definition.config, hostConfig: definition.hostConfig, mounts: definition.mounts,
       files: definition.files, userNamespace: definition.userNamespace, shared: shared)
+    input.images = images
+    for name in definition.volumeNames { input.volumes[name] = volumes.backing(of: name) }
+    return input
   }
 
   var check: RequestCheck { RequestCheck(machine: machine, hasRemap: userNamespaces.remap != nil) }
@@ -126,12 +138,6 @@ extension Engine {
       state: state)
   }
 
-  func volumeRows(_ definition: ContainerDefinition) -> [VolumeRow] {
-    definition.mounts.compactMap { mount in
-      mount.volume.map { VolumeRow(id: $0, container: definition.id, destination: mount.destination) }
-    }
-  }
-
   /// A writable snapshot of the image for the container; unpacks layers that were never unpacked.
   func prepareSnapshot(_ definition: ContainerDefinition, _ image: RunImage?) async throws -> [MountSpec] {
     let params = SnapshotAPI.PrepareParams(
@@ -159,45 +165,25 @@ extension Engine {
     try prepareSources(definition)
   }
 
-  /// Anonymous volumes, and sources of `-v` that are missing.
-  func prepareSources(_ definition: ContainerDefinition) throws {
-    for mount in definition.mounts {
-      switch mount.kind {
-      case .tmpfs: break
-      case .volume:
-        try Folders.make(volumeFolder(mount.volume ?? ""), mode: 0o701)
-        try Folders.make(mount.source, mode: 0o755)
-      case .bind:
-        // What is there may be a file as well as a folder; what `-v` makes is a folder.
-        if Folders.exists(mount.source) { continue }
-        if mount.createSource {
-          try Folders.make(mount.source, mode: 0o755)
-        } else {
-          throw Fault(
-            .invalidArgument,
-            "invalid mount config for type \"bind\": bind source path does not exist: \(mount.source)")
-        }
-      }
-    }
-  }
-
   /// Makes a container that is not started.
   func create(
     name: String?, config: ContainerConfig, hostConfig: HostConfig, platform: String?, caller: Caller
   ) async throws -> (id: String, warnings: [String]) {
     let image = try await runImage(imageName(config), platform: platform)
-    let draft = try draft(
+    let draft = try await draft(
       name: name, config: config, hostConfig: hostConfig, image: image, oneShot: false, caller: caller)
     let definition = draft.definition
     do {
       _ = try await prepareSnapshot(definition, draft.image)
+      try await insertVolumes(draft.newVolumes)
       try prepareHost(definition)
-      // Last: with its row, the container exists.
-      try await store.insert(
-        row(draft, state: .created), volumes: volumeRows(definition), durable: definition.durable)
+      if definition.hasImages { _ = try await prepareImages(definition) }
+      if definition.copies { try await fillVolumes(definition) }
+      // Last: with its row, the container exists, and with it its anonymous volumes.
+      try await store.insert(row(draft, state: .created), volumes: draft.newVolumes, durable: definition.durable)
     } catch {
       directory.release(name: draft.name, of: definition.id)
-      discard(definition)
+      discard(definition, volumes.endUse(definition, removing: true))
       throw error
     }
     await introduce(Container(definition, name: draft.name, state: .created, restarts: draft.restarts))
@@ -212,12 +198,12 @@ extension Engine {
     }
   }
 
-  /// Takes away, beside the caller, what a container that never came to be left behind.
-  func discard(_ definition: ContainerDefinition) {
+  /// Takes away, beside the caller, what a container that never came to be left behind, and volumes that go with it.
+  func discard(_ definition: ContainerDefinition, _ going: [String]) {
     userNamespaces.release(definition.id)
     background.run { [self] in
-      await removeSnapshots([definition.id])
-      await removeHostFiles(definition, volumes: true)
+      await removeSnapshots(definition.snapshotKeys)
+      await removeHostFiles(definition, volumes: going)
     }
   }
 
@@ -231,7 +217,9 @@ extension Engine {
   ) async throws -> (id: String, warnings: [String], stream: StreamAddress?) {
     let reference = try imageName(config)
     async let answer = runImage(reference, platform: platform)
-    if let guess = imageCache.meaning(of: reference, platform: platform) {
+    // Volumes with names are there to stay: none is made for a guess.
+    let isAlone = !(hostConfig.binds ?? []).contains { !$0.hasPrefix("/") } && (hostConfig.mounts ?? []).isEmpty
+    if isAlone, let guess = imageCache.meaning(of: reference, platform: platform) {
       let made: Made
       do {
         made = try await make(name: name, config: config, hostConfig: hostConfig, image: guess, caller: caller)
@@ -276,14 +264,20 @@ extension Engine {
   private func make(
     name: String?, config: ContainerConfig, hostConfig: HostConfig, image: RunImage, caller: Caller
   ) async throws -> Made {
-    let draft = try draft(
+    let draft = try await draft(
       name: name, config: config, hostConfig: hostConfig, image: image, oneShot: true, caller: caller)
     let definition = draft.definition
     do {
       let row = try row(draft, state: .starting(last: nil))
-      async let inserted: Void = store.insert(row, volumes: volumeRows(definition), durable: definition.durable)
+      // A named volume is there to stay, whatever becomes of the container.
+      let durable = definition.durable || draft.newVolumes.contains { !$0.isAnonymous }
+      async let inserted: Void = store.insert(row, volumes: draft.newVolumes, durable: durable)
       async let mounts = prepareSnapshot(definition, image)
       do {
+        if !draft.newVolumes.isEmpty {
+          try await inserted  // no folder of a volume without its row
+          publishCreated(volumes.stored(draft.newVolumes))
+        }
         try prepareHost(definition)
         let made = try await mounts
         try await inserted
@@ -307,8 +301,21 @@ extension Engine {
     _ made: Made, attach: AttachStreams?
   ) async throws -> (id: String, warnings: [String], stream: StreamAddress?) {
     let container = made.container
+    let definition = container.definition
+    var spec = made.draft.spec
+    do {
+      if definition.hasImages {
+        spec = try builder.build(
+          specInput(
+            definition, shared: try sharedNamespaces(definition), images: try await prepareImages(definition)))
+      }
+      if definition.copies { try await fillVolumes(definition) }
+    } catch {
+      await undo(made.draft)
+      throw error
+    }
     await introduce(container)
-    let stream = try await start(container, made: (made.draft.spec, made.mounts), attach: attach)
+    let stream = try await start(container, made: (spec, made.mounts), attach: attach)
     return (container.id, made.draft.warnings, stream)
   }
 
@@ -316,7 +323,8 @@ extension Engine {
   private func undo(_ draft: Draft) async {
     let definition = draft.definition
     directory.release(name: draft.name, of: definition.id)
-    try? await store.delete(id: definition.id, doomVolumes: definition.hasVolumes, durable: false)
-    discard(definition)
+    let going = volumes.endUse(definition, removing: true)
+    try? await store.delete(id: definition.id, dooming: going, durable: false)
+    discard(definition, going)
   }
 }

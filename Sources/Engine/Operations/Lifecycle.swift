@@ -191,6 +191,7 @@ extension Engine {
   func finishRemoval(_ container: Container, wasRunning: Bool, volumes: Bool) async throws {
     let definition = container.definition
     await container.cleanupDone()
+    var going: [String] = []
     do {
       // With this row, a kill of the engine leaves a removal that goes on, not half a container.
       try await store.update(
@@ -200,7 +201,7 @@ extension Engine {
       }
       let exit = try await deleteTaskNow(container.id)
       if wasRunning, let exit { await exited(container, pid: nil, .init(exit)) }
-      async let snapshot: Void = removeSnapshotNow(container.id)
+      async let snapshot: Void = removeSnapshotsNow(definition.snapshotKeys)
       do {
         try definition.files.remove()
       } catch {
@@ -208,10 +209,12 @@ extension Engine {
         throw error
       }
       try await snapshot
-      if volumes { try await removeVolumes(definition.mounts.compactMap(\.volume)) }
+      going = self.volumes.endUse(definition, removing: volumes)
       // Not durable: should a power failure bring the row back, removing it once more does no harm.
-      try await store.delete(id: container.id, doomVolumes: false, durable: false)
+      try await store.delete(id: container.id, dooming: going, durable: false)
     } catch {
+      for name in going { self.volumes.removalFailed(name) }
+      _ = self.volumes.use(definition.volumeNames, by: container.id)
       let fault = Fault(describing: error)
       container.removalFailed(fault.message)
       try? await store.update(
@@ -224,6 +227,7 @@ extension Engine {
     container.announceRemoval { publish("destroy", definition, name: $0) }
     execs.containerRemoved(container.id)
     released(definition)
+    try await removeVolumes(going)
   }
 }
 

@@ -24,8 +24,14 @@ extension Engine {
     let tasks = try await taskStates()
     let snapshots = try await self.snapshots.list(.init()).snapshots
     let rows = try await store.containers()
+    for (volume, isDoomed) in try await store.volumes() { volumes.load(volume, going: isDoomed) }
     for row in rows {
       guard let container = restore(row) else { continue }
+      let unknown = volumes.use(container.definition.volumeNames, by: container.id)
+      if !unknown.isEmpty {
+        log.error(
+          "a container has volumes without a row", metadata: ["container": "\(row.id)", "volumes": "\(unknown)"])
+      }
       directory.insert(container)
     }
     for container in directory.all { await reconcile(container, tasks[container.id], atStart: true) }
@@ -77,6 +83,12 @@ extension Engine {
       return Container(definition, name: row.name, state: row.state, restarts: restarts)
     } catch {
       unreadable.withLock { _ = $0.insert(row.id) }
+      // What it may have stays.
+      if let mounts = try? JSONDecoder().decode([PlannedMount].self, from: row.mounts) {
+        _ = volumes.use(mounts.compactMap(\.volume), by: row.id)
+      } else {
+        volumes.noteDoubt()
+      }
       log.error("a container's row cannot be read", metadata: ["container": "\(row.id)", "error": "\(error)"])
       return nil
     }
@@ -163,7 +175,7 @@ extension Engine {
     switch state {
     case .starting(let last):
       if container.definition.oneShot, last == nil {
-        finishLater(container)
+        finishLater(container, neverCameToBe: true)
       } else {
         let before: ContainerState = last.map { .exited($0) } ?? .created
         container.restore(before)
@@ -186,12 +198,13 @@ extension Engine {
   }
 
   /// Removes a container that is not wanted any more, beside the caller.
-  func finishLater(_ container: Container) {
+  func finishLater(_ container: Container, neverCameToBe: Bool = false) {
     background.run { [self] in
       do {
         if case .removing = container.state {} else { _ = try container.beginRemoval(force: true) }
+        // Of a removal that was cut off only the anonymous volumes of `--rm` are known to be unwanted.
         try await finishRemoval(
-          container, wasRunning: false, volumes: container.definition.autoRemove || container.definition.oneShot)
+          container, wasRunning: false, volumes: container.definition.autoRemove || neverCameToBe)
       } catch {
         log.error("cannot finish a removal", metadata: ["container": "\(container.id)", "error": "\(error)"])
       }
@@ -209,17 +222,32 @@ extension Engine {
     }
   }
 
+  /// The container that a snapshot belongs to: its own, labelled, or one of an image that it mounts (`ID.mN`).
+  private static func owner(of snapshot: SnapshotAPI.SnapshotInfo) -> String? {
+    if snapshot.kind == .active, snapshot.labels?["gantry.container"] == snapshot.key { return snapshot.key }
+    let parts = snapshot.key.split(separator: ".")
+    guard snapshot.kind != .layer, parts.count == 2, parts[1].hasPrefix("m"), Identifier.isHex(parts[0], digits: 64)
+    else { return nil }
+    return String(parts[0])
+  }
+
   /// Removes snapshots, folders and doomed volumes that no container has.
   private func removeOrphans(_ list: [SnapshotAPI.SnapshotInfo]) async throws {
     let kept = unreadable.withLock { $0 }
     let orphans = list.filter { snapshot in
-      snapshot.kind == .active && snapshot.labels?["gantry.container"] == snapshot.key
-        && directory.container(id: snapshot.key) == nil && !kept.contains(snapshot.key)
+      guard let owner = Self.owner(of: snapshot) else { return false }
+      return directory.container(id: owner) == nil && !kept.contains(owner)
     }.map(\.key)
     if !orphans.isEmpty { background.run { [self] in await removeSnapshots(orphans) } }
 
-    let doomed = try await store.doomedVolumes()
-    if !doomed.isEmpty { background.run { [self] in try? await removeVolumes(doomed) } }
+    let doomed = try await store.volumes().filter(\.isDoomed).map(\.volume.name)
+    if !doomed.isEmpty {
+      background.run { [self] in
+        do { try await removeVolumes(doomed) } catch {
+          log.error("cannot finish the removal of volumes", metadata: ["error": "\(error)"])
+        }
+      }
+    }
 
     let folder = settings.folder + "/containers"
     for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []

@@ -36,6 +36,7 @@ extension Engine {
         throw error
       }
       if attach != nil { publish("attach", container) }
+      publishMounts(container)
       let early = container.didStart(pid: Int(created.pid), at: .now()) { name in
         publish("start", container.definition, name: name)
       }
@@ -74,7 +75,9 @@ extension Engine {
       (spec, rootfs) = made
     } else {
       try prepareSources(definition)
-      spec = try builder.build(specInput(definition, shared: sharedNamespaces(definition)))
+      if definition.copies { try await fillVolumes(definition, onlyCutOff: true) }
+      let images = definition.hasImages ? try await prepareImages(definition) : [:]
+      spec = try builder.build(specInput(definition, shared: sharedNamespaces(definition), images: images))
       rootfs = try await snapshotMounts(definition)
     }
     let log = try LogSettings(definition.hostConfig).taskOptions(definition, name: container.name)
@@ -145,7 +148,8 @@ extension Engine {
     if container.definition.autoRemove {
       await autoRemove(container, before: exit)
     } else if container.definition.oneShot, before == .created, fault.code == .unavailable {
-      finishLater(container)  // `run` was cut short by a service, and its caller never learnt the id
+      // `run` was cut short by a service, and its caller never learnt the id
+      finishLater(container, neverCameToBe: true)
     } else {
       try? await store.update(
         id: container.id, state: container.state, restarts: container.restarts, durable: false)
@@ -175,6 +179,7 @@ extension Engine {
   /// The second half: the row, the cleanup, those who wait, and the next start.
   func settle(_ container: Container, _ state: ContainerState) async {
     guard let ended = state.last else { return }
+    publishMounts(container, ended: true)
     if case .removing = state {
       container.announceExit(ended)
       return  // who removes it does the rest
@@ -198,8 +203,9 @@ extension Engine {
   func autoRemove(_ container: Container, before ended: ContainerState.Exited) async {
     let definition = container.definition
     guard (try? container.beginRemoval(force: true)) != nil else { return }
+    let going = volumes.endUse(definition, removing: true)
     do {
-      try await store.delete(id: definition.id, doomVolumes: definition.hasVolumes, durable: false)
+      try await store.delete(id: definition.id, dooming: going, durable: false)
     } catch {
       log.error("cannot delete a container's row", metadata: ["container": "\(definition.id)", "error": "\(error)"])
     }
@@ -210,8 +216,8 @@ extension Engine {
     execs.containerRemoved(definition.id)
     background.run { [self] in
       await deleteTask(definition.id)
-      await removeSnapshots([definition.id])
-      await removeHostFiles(definition, volumes: true)
+      await removeSnapshots(definition.snapshotKeys)
+      await removeHostFiles(definition, volumes: going)
       released(definition)
     }
   }
@@ -245,12 +251,12 @@ extension Engine {
     }
   }
 
-  /// Removes a snapshot for somebody who waits.
-  func removeSnapshotNow(_ key: String) async throws {
+  /// Removes snapshots for somebody who waits.
+  func removeSnapshotsNow(_ keys: [String]) async throws {
     var attempt = 0
     while true {
       do {
-        try await allowing(.notFound) { try await snapshots.remove(.init(keys: [key])) }
+        try await allowing(.notFound) { try await snapshots.remove(.init(keys: keys)) }
         return
       } catch let fault as Fault {
         attempt += 1
@@ -280,19 +286,13 @@ extension Engine {
     log.error("cannot \(what): its service stayed away", metadata: ["id": "\(id)"])
   }
 
-  /// Deletes the files and, when asked, the anonymous volumes of a container that is gone.
-  func removeHostFiles(_ definition: ContainerDefinition, volumes: Bool) async {
+  /// Deletes the files of a container that is gone, and the volumes that go with it.
+  func removeHostFiles(_ definition: ContainerDefinition, volumes going: [String]) async {
     do {
       try definition.files.remove()
-      if volumes { try await removeVolumes(definition.mounts.compactMap(\.volume)) }
+      try await removeVolumes(going)
     } catch {
       log.error("cannot delete a container's files", metadata: ["container": "\(definition.id)", "error": "\(error)"])
     }
-  }
-
-  /// Deletes anonymous volumes, folder by folder, and then their rows.
-  func removeVolumes(_ ids: [String]) async throws {
-    for id in ids { try Folders.removeTree(volumeFolder(id)) }
-    try await store.forgetVolumes(ids)
   }
 }

@@ -129,7 +129,6 @@ struct RequestCheck {
   /// What Docker's API knows and this engine does not do yet.
   private func refuseUnbuilt(_ config: ContainerConfig, _ host: HostConfig) throws {
     let asked: [(String, Bool)] = [
-      ("VolumesFrom", !(host.volumesFrom ?? []).isEmpty), ("VolumeDriver", !(host.volumeDriver ?? "").isEmpty),
       ("Links", !(host.links ?? []).isEmpty),
       ("Cgroup", !(host.cgroup ?? "").isEmpty),
       ("KernelMemoryTCP", (host.kernelMemoryTCP ?? 0) > 0),

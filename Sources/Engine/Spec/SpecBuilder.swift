@@ -57,6 +57,10 @@ struct SpecBuilder {
     var userNamespace: UserNamespace? = nil
     /// The processes of other containers whose namespaces it joins.
     var shared = SharedNamespaces()
+    /// What its volumes are, by name; one that is not here is a folder of the engine.
+    var volumes: [String: VolumeBacking] = [:]
+    /// How the images of its mounts are mounted, by destination; those that are not here are left out.
+    var images: [String: MountSpec] = [:]
   }
 
   /// The host name that a container sees.
@@ -186,6 +190,9 @@ struct SpecBuilder {
     ]
     mounts += sharedMemory(input)
     mounts.removeAll { own.contains($0.destination) }
+    let asked = input.mounts.compactMap { MountSpecification(input, $0).mount }
+    // What covers the whole folder comes before the engine's files in it.
+    mounts += asked.filter { $0.destination == "/etc" }
     for (destination, source) in [
       ("/etc/resolv.conf", input.files.resolvConf), ("/etc/hostname", input.files.hostname),
       ("/etc/hosts", input.files.hosts),
@@ -196,7 +203,7 @@ struct SpecBuilder {
           options: ["bind", host.readonlyRootfs == true ? "ro" : "rw", "rprivate"] + (namespace == nil ? [] : ["idmap"])
         ))
     }
-    return mounts + input.mounts.map { mount($0, namespace) }
+    return mounts + asked.filter { $0.destination != "/etc" }
   }
 
   /// /dev/mqueue and /dev/shm, which belong to the ipc namespace.
@@ -223,16 +230,5 @@ struct SpecBuilder {
       ]
     }
   }
-
-  private func mount(_ mount: PlannedMount, _ namespace: UserNamespace?) -> RuntimeSpec.Mount {
-    if mount.kind == .tmpfs {
-      return .init(destination: mount.destination, type: "tmpfs", source: "tmpfs", options: mount.options)
-    }
-    var options = [mount.recursive ? "rbind" : "bind"]
-    if mount.readOnly { options.append(mount.recursive ? "rro" : "ro") } else { options.append("rw") }
-    options.append(mount.propagation.isEmpty ? "rprivate" : mount.propagation)
-    if let namespace, namespace.mapsBinds || mount.kind == .volume { options.append("idmap") }
-    if mount.kind == .volume { options.append("tmpcopyup") }  // into the volume, when it is empty
-    return .init(destination: mount.destination, type: "bind", source: mount.source, options: options)
   }
 }

@@ -9,14 +9,14 @@ import Synchronization
 ///     containers ── id, name, created, image, image_id, parent, config, host_config, mounts, user_namespace,
 ///                   one_shot, phase, pid, started, finished, exit_code, oom, error
 ///                   restart_policy (JSON; NULL: as in host_config), restarts, backoff (ms), by_hand, again
-///     volumes ───── id, container, destination, created      (anonymous volumes; the folder is volumes/<id>/_data;
-///                   container is '' once the volume is to go)
+///     volume ────── name, created, labels, options, anonymous, doomed     (the folder is volumes/<name>; doomed: it goes,
+///                   at the latest at the next start; who has it is in `mounts` of the containers)
 ///
 /// One connection writes, in order. `durable` writes reach the disk before they return (`synchronous=FULL`); the others
 /// survive a kill of this process, but a power failure may take the latest with it: that is right for `--rm` containers,
 /// which a power failure ends anyway.
 final class ContainerStore: Sendable {
-  private let queue: DatabaseQueue
+  let queue: DatabaseQueue
   private let full = Mutex(false)
 
   /// Opens, creates or migrates the database at `path`. A damaged one is refused and left as it is: to go on without it
@@ -93,10 +93,11 @@ final class ContainerStore: Sendable {
     migrator.registerMigration("3-user-namespaces") { db in
       try db.execute(sql: "ALTER TABLE containers ADD COLUMN user_namespace BLOB")
     }
+    migrator.registerMigration("4-volumes", migrate: ContainerStore.addVolumes)
     return migrator
   }
 
-  private func write(durable: Bool, _ body: @escaping @Sendable (Database) throws -> Void) async throws {
+  func write(durable: Bool, _ body: @escaping @Sendable (Database) throws -> Void) async throws {
     do {
       try await queue.writeWithoutTransaction { db in
         let isFull = self.full.withLock { value in
@@ -115,8 +116,8 @@ final class ContainerStore: Sendable {
     }
   }
 
-  /// Adds a container and its anonymous volumes.
-  func insert(_ row: ContainerRow, volumes: [VolumeRow], durable: Bool) async throws {
+  /// Adds a container and the volumes that are made with it.
+  func insert(_ row: ContainerRow, volumes: [Volume], durable: Bool) async throws {
     try await write(durable: durable) { db in
       let statement = try db.cachedStatement(
         sql: """
@@ -128,11 +129,7 @@ final class ContainerStore: Sendable {
         row.id, row.name, row.created, row.image, row.imageID, row.parent, row.config, row.hostConfig, row.mounts,
         row.userNamespace, row.oneShot, row.phase,
       ])
-      for volume in volumes {
-        try db.execute(
-          sql: "INSERT INTO volumes (id, container, destination, created) VALUES (?, ?, ?, ?)",
-          arguments: [volume.id, volume.container, volume.destination, row.created])
-      }
+      for volume in volumes { try ContainerStore.insert(volume, doomed: false, db) }
     }
   }
 
@@ -194,28 +191,13 @@ final class ContainerStore: Sendable {
     }
   }
 
-  /// Deletes a container's row. Its anonymous volumes stay, or are marked as doomed in the same step: their rows go when
+  /// Deletes a container's row. The volumes that go with it are marked as doomed in the same step: their rows go when
   /// their folders have gone (`forgetVolumes`).
-  func delete(id: String, doomVolumes: Bool, durable: Bool) async throws {
+  func delete(id: String, dooming volumes: [String], durable: Bool) async throws {
     try await write(durable: durable) { db in
       try db.cachedStatement(sql: "DELETE FROM containers WHERE id = ?").execute(arguments: [id])
-      if doomVolumes {
-        try db.execute(sql: "UPDATE volumes SET container = '' WHERE container = ?", arguments: [id])
-      }
+      for name in volumes { try ContainerStore.doom(name, db) }
     }
-  }
-
-  /// Deletes the rows of volumes whose folders are gone.
-  func forgetVolumes(_ ids: [String]) async throws {
-    guard !ids.isEmpty else { return }
-    try await write(durable: false) { db in
-      for id in ids { try db.execute(sql: "DELETE FROM volumes WHERE id = ?", arguments: [id]) }
-    }
-  }
-
-  /// Volumes that were to go with their container and may still be there.
-  func doomedVolumes() async throws -> [String] {
-    try await queue.read { try String.fetchAll($0, sql: "SELECT id FROM volumes WHERE container = ''") }
   }
 
   /// Runs one statement; for tests that make a row what no engine writes.
@@ -227,16 +209,6 @@ final class ContainerStore: Sendable {
       try Row.fetchAll(db, sql: "SELECT * FROM containers").map(ContainerRow.init(row:))
     }
   }
-}
-
-/// An anonymous volume's row.
-struct VolumeRow: Sendable, Equatable {
-  /// 64 hex digits; the name of its folder.
-  var id: String
-  /// The container it was made for.
-  var container: String
-  /// Where that container sees it.
-  var destination: String
 }
 
 /// A container's row.

@@ -199,6 +199,31 @@ public enum GatewayAPI {
     public init() {}
   }
 
+  /// Params of `container.prune`: Removes all stopped containers.
+  public struct ContainerPruneParams: Codable, Sendable, Equatable {
+    /// `until`, `label`, `label!`.
+    public var filters: [String: [String]]?
+
+    /// Takes every field.
+    public init(filters: [String: [String]]? = nil) {
+      self.filters = filters
+    }
+  }
+
+  /// Result of `container.prune`.
+  public struct ContainerPruneResult: Codable, Sendable, Equatable {
+    /// Ids that are gone.
+    public var deleted: [String]
+    /// Bytes that were freed.
+    public var spaceReclaimed: Int64
+
+    /// Takes every field.
+    public init(deleted: [String], spaceReclaimed: Int64) {
+      self.deleted = deleted
+      self.spaceReclaimed = spaceReclaimed
+    }
+  }
+
   /// Params of `container.rename`: Gives a container another name.
   public struct ContainerRenameParams: Codable, Sendable, Equatable {
     /// Id, unique prefix of an id, or name.
@@ -842,6 +867,163 @@ public enum GatewayAPI {
     }
   }
 
+  /// Params of `image.prune`: Removes images that no container needs: those without a name, or all.
+  public struct ImagePruneParams: Codable, Sendable, Equatable {
+    /// Also images with names.
+    public var all: Bool?
+    /// `until`, `label`, `label!`, `dangling`.
+    public var filters: [String: [String]]?
+
+    /// Takes every field.
+    public init(all: Bool? = nil, filters: [String: [String]]? = nil) {
+      self.all = all
+      self.filters = filters
+    }
+  }
+
+  /// Result of `image.prune`.
+  public struct ImagePruneResult: Codable, Sendable, Equatable {
+    /// Names that are gone.
+    public var untagged: [String]
+    /// Ids and layers that are gone.
+    public var deleted: [String]
+    /// Bytes that were freed.
+    public var spaceReclaimed: Int64
+
+    /// Takes every field.
+    public init(untagged: [String], deleted: [String], spaceReclaimed: Int64) {
+      self.untagged = untagged
+      self.deleted = deleted
+      self.spaceReclaimed = spaceReclaimed
+    }
+  }
+
+  /// Params of `volume.create`: Makes a volume; the one of that name when it is there already with the same driver,
+  /// options and labels.
+  public struct VolumeCreateParams: Codable, Sendable, Equatable {
+    /// `[a-zA-Z0-9][a-zA-Z0-9_.-]+`; a random one without.
+    public var name: String?
+    /// `local`.
+    public var driver: String?
+    /// For the driver: `type`, `device` and `o`, as mount(8) knows them.
+    public var options: [String: String]?
+    /// Free notes.
+    public var labels: [String: String]?
+
+    /// Takes every field.
+    public init(
+      name: String? = nil,
+      driver: String? = nil,
+      options: [String: String]? = nil,
+      labels: [String: String]? = nil
+    ) {
+      self.name = name
+      self.driver = driver
+      self.options = options
+      self.labels = labels
+    }
+  }
+
+  /// Result of `volume.create`.
+  public struct VolumeCreateResult: Codable, Sendable, Equatable {
+    /// Docker's Volume.
+    public var volume: JSONValue
+
+    /// Takes every field.
+    public init(volume: JSONValue) {
+      self.volume = volume
+    }
+  }
+
+  /// Params of `volume.list`: The volumes there are, by name.
+  public struct VolumeListParams: Codable, Sendable, Equatable {
+    /// `dangling`, `driver`, `label`, `name`.
+    public var filters: [String: [String]]?
+
+    /// Takes every field.
+    public init(filters: [String: [String]]? = nil) {
+      self.filters = filters
+    }
+  }
+
+  /// Result of `volume.list`.
+  public struct VolumeListResult: Codable, Sendable, Equatable {
+    /// In Docker's shape.
+    public var volumes: [Volume]
+
+    /// Takes every field.
+    public init(volumes: [Volume]) {
+      self.volumes = volumes
+    }
+  }
+
+  /// Params of `volume.inspect`: Everything about one volume, in Docker's shape.
+  public struct VolumeInspectParams: Codable, Sendable, Equatable {
+    /// Its name.
+    public var volume: String
+
+    /// Takes every field.
+    public init(volume: String) {
+      self.volume = volume
+    }
+  }
+
+  /// Result of `volume.inspect`.
+  public struct VolumeInspectResult: Codable, Sendable, Equatable {
+    /// Docker's Volume.
+    public var volume: JSONValue
+
+    /// Takes every field.
+    public init(volume: JSONValue) {
+      self.volume = volume
+    }
+  }
+
+  /// Params of `volume.remove`: Removes a volume with all it holds. Refused while a container has it.
+  public struct VolumeRemoveParams: Codable, Sendable, Equatable {
+    /// Its name.
+    public var volume: String
+    /// One that does not exist is no failure.
+    public var force: Bool?
+
+    /// Takes every field.
+    public init(volume: String, force: Bool? = nil) {
+      self.volume = volume
+      self.force = force
+    }
+  }
+
+  /// Result of `volume.remove`.
+  public struct VolumeRemoveResult: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
+  /// Params of `volume.prune`: Removes the volumes that no container has: anonymous ones, or all.
+  public struct VolumePruneParams: Codable, Sendable, Equatable {
+    /// `all`, `label`, `label!`.
+    public var filters: [String: [String]]?
+
+    /// Takes every field.
+    public init(filters: [String: [String]]? = nil) {
+      self.filters = filters
+    }
+  }
+
+  /// Result of `volume.prune`.
+  public struct VolumePruneResult: Codable, Sendable, Equatable {
+    /// Names that are gone.
+    public var deleted: [String]
+    /// Bytes that were freed.
+    public var spaceReclaimed: Int64
+
+    /// Takes every field.
+    public init(deleted: [String], spaceReclaimed: Int64) {
+      self.deleted = deleted
+      self.spaceReclaimed = spaceReclaimed
+    }
+  }
+
   /// Params of `event.subscribe`: Sends `event.event` from now on, or from `since`, until the connection ends or
   /// `until` has passed. A caller that does not read in time loses events, and is told how many: one of type `daemon`
   /// with the action `lost` and the attribute `count` takes their place, whatever the filters are.
@@ -924,6 +1106,32 @@ public enum GatewayAPI {
     }
   }
 
+  /// Params of `system.diskUsage`: What images, containers and volumes take on disk, and how much of it could be freed.
+  public struct SystemDiskUsageParams: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
+  /// Result of `system.diskUsage`.
+  public struct SystemDiskUsageResult: Codable, Sendable, Equatable {
+    /// Bytes of all layers, each once.
+    public var layersSize: Int64
+    /// Newest first.
+    public var images: [ImageUsage]
+    /// All, with sizes, newest first.
+    public var containers: [ContainerSummary]
+    /// With their use, by name.
+    public var volumes: [Volume]
+
+    /// Takes every field.
+    public init(layersSize: Int64, images: [ImageUsage], containers: [ContainerSummary], volumes: [Volume]) {
+      self.layersSize = layersSize
+      self.images = images
+      self.containers = containers
+      self.volumes = volumes
+    }
+  }
+
   /// Params of `system.ping`: Answers at once.
   public struct SystemPingParams: Codable, Sendable, Equatable {
     /// Has no fields.
@@ -991,6 +1199,12 @@ public enum GatewayAPI {
     public static let containerRemove = RPCMethod<ContainerRemoveParams, ContainerRemoveResult>(
       "container.remove",
       isMutating: true
+    )
+    /// Removes all stopped containers.
+    public static let containerPrune = RPCMethod<ContainerPruneParams, ContainerPruneResult>(
+      "container.prune",
+      isMutating: true,
+      deadlineMilliseconds: 600000
     )
     /// Gives a container another name.
     public static let containerRename = RPCMethod<ContainerRenameParams, ContainerRenameResult>(
@@ -1075,6 +1289,33 @@ public enum GatewayAPI {
     public static let imageTag = RPCMethod<ImageTagParams, ImageTagResult>("image.tag", isMutating: true)
     /// Takes a name away, and the image with its last name.
     public static let imageRemove = RPCMethod<ImageRemoveParams, ImageRemoveResult>("image.remove", isMutating: true)
+    /// Removes images that no container needs: those without a name, or all.
+    public static let imagePrune = RPCMethod<ImagePruneParams, ImagePruneResult>(
+      "image.prune",
+      isMutating: true,
+      deadlineMilliseconds: 600000
+    )
+    /// Makes a volume; the one of that name when it is there already with the same driver, options and labels.
+    public static let volumeCreate = RPCMethod<VolumeCreateParams, VolumeCreateResult>(
+      "volume.create",
+      isMutating: true
+    )
+    /// The volumes there are, by name.
+    public static let volumeList = RPCMethod<VolumeListParams, VolumeListResult>("volume.list")
+    /// Everything about one volume, in Docker's shape.
+    public static let volumeInspect = RPCMethod<VolumeInspectParams, VolumeInspectResult>("volume.inspect")
+    /// Removes a volume with all it holds. Refused while a container has it.
+    public static let volumeRemove = RPCMethod<VolumeRemoveParams, VolumeRemoveResult>(
+      "volume.remove",
+      isMutating: true,
+      deadlineMilliseconds: 600000
+    )
+    /// Removes the volumes that no container has: anonymous ones, or all.
+    public static let volumePrune = RPCMethod<VolumePruneParams, VolumePruneResult>(
+      "volume.prune",
+      isMutating: true,
+      deadlineMilliseconds: 600000
+    )
     /// Sends `event.event` from now on, or from `since`, until the connection ends or `until` has passed. A caller that
     /// does not read in time loses events, and is told how many: one of type `daemon` with the action `lost` and the
     /// attribute `count` takes their place, whatever the filters are.
@@ -1083,6 +1324,11 @@ public enum GatewayAPI {
     public static let systemVersion = RPCMethod<SystemVersionParams, SystemVersionResult>("system.version")
     /// The engine and its machine, in Docker's shape.
     public static let systemInfo = RPCMethod<SystemInfoParams, SystemInfoResult>("system.info")
+    /// What images, containers and volumes take on disk, and how much of it could be freed.
+    public static let systemDiskUsage = RPCMethod<SystemDiskUsageParams, SystemDiskUsageResult>(
+      "system.diskUsage",
+      deadlineMilliseconds: 600000
+    )
     /// Answers at once.
     public static let systemPing = RPCMethod<SystemPingParams, SystemPingResult>("system.ping")
     /// Whether each service answers.

@@ -42,6 +42,11 @@ public protocol GatewayService: Sendable {
     _ params: GatewayAPI.ContainerRemoveParams,
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ContainerRemoveResult
+  /// Removes all stopped containers.
+  func containerPrune(
+    _ params: GatewayAPI.ContainerPruneParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerPruneResult
   /// Gives a container another name.
   func containerRename(
     _ params: GatewayAPI.ContainerRenameParams,
@@ -168,6 +173,36 @@ public protocol GatewayService: Sendable {
     _ params: GatewayAPI.ImageRemoveParams,
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ImageRemoveResult
+  /// Removes images that no container needs: those without a name, or all.
+  func imagePrune(
+    _ params: GatewayAPI.ImagePruneParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImagePruneResult
+  /// Makes a volume; the one of that name when it is there already with the same driver, options and labels.
+  func volumeCreate(
+    _ params: GatewayAPI.VolumeCreateParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.VolumeCreateResult
+  /// The volumes there are, by name.
+  func volumeList(
+    _ params: GatewayAPI.VolumeListParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.VolumeListResult
+  /// Everything about one volume, in Docker's shape.
+  func volumeInspect(
+    _ params: GatewayAPI.VolumeInspectParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.VolumeInspectResult
+  /// Removes a volume with all it holds. Refused while a container has it.
+  func volumeRemove(
+    _ params: GatewayAPI.VolumeRemoveParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.VolumeRemoveResult
+  /// Removes the volumes that no container has: anonymous ones, or all.
+  func volumePrune(
+    _ params: GatewayAPI.VolumePruneParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.VolumePruneResult
   /// Sends `event.event` from now on, or from `since`, until the connection ends or `until` has passed. A caller that
   /// does not read in time loses events, and is told how many: one of type `daemon` with the action `lost` and the
   /// attribute `count` takes their place, whatever the filters are.
@@ -185,6 +220,11 @@ public protocol GatewayService: Sendable {
     _ params: GatewayAPI.SystemInfoParams,
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.SystemInfoResult
+  /// What images, containers and volumes take on disk, and how much of it could be freed.
+  func systemDiskUsage(
+    _ params: GatewayAPI.SystemDiskUsageParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.SystemDiskUsageResult
   /// Answers at once.
   func systemPing(
     _ params: GatewayAPI.SystemPingParams,
@@ -245,6 +285,13 @@ extension GatewayService {
     _ params: GatewayAPI.ContainerRemoveParams
   ) async throws(Fault) -> GatewayAPI.ContainerRemoveResult {
     try await containerRemove(params, CallContext())
+  }
+
+  /// Removes all stopped containers.
+  public func containerPrune(
+    _ params: GatewayAPI.ContainerPruneParams
+  ) async throws(Fault) -> GatewayAPI.ContainerPruneResult {
+    try await containerPrune(params, CallContext())
   }
 
   /// Gives a container another name.
@@ -409,6 +456,42 @@ extension GatewayService {
     try await imageRemove(params, CallContext())
   }
 
+  /// Removes images that no container needs: those without a name, or all.
+  public func imagePrune(_ params: GatewayAPI.ImagePruneParams) async throws(Fault) -> GatewayAPI.ImagePruneResult {
+    try await imagePrune(params, CallContext())
+  }
+
+  /// Makes a volume; the one of that name when it is there already with the same driver, options and labels.
+  public func volumeCreate(
+    _ params: GatewayAPI.VolumeCreateParams
+  ) async throws(Fault) -> GatewayAPI.VolumeCreateResult {
+    try await volumeCreate(params, CallContext())
+  }
+
+  /// The volumes there are, by name.
+  public func volumeList(_ params: GatewayAPI.VolumeListParams) async throws(Fault) -> GatewayAPI.VolumeListResult {
+    try await volumeList(params, CallContext())
+  }
+
+  /// Everything about one volume, in Docker's shape.
+  public func volumeInspect(
+    _ params: GatewayAPI.VolumeInspectParams
+  ) async throws(Fault) -> GatewayAPI.VolumeInspectResult {
+    try await volumeInspect(params, CallContext())
+  }
+
+  /// Removes a volume with all it holds. Refused while a container has it.
+  public func volumeRemove(
+    _ params: GatewayAPI.VolumeRemoveParams
+  ) async throws(Fault) -> GatewayAPI.VolumeRemoveResult {
+    try await volumeRemove(params, CallContext())
+  }
+
+  /// Removes the volumes that no container has: anonymous ones, or all.
+  public func volumePrune(_ params: GatewayAPI.VolumePruneParams) async throws(Fault) -> GatewayAPI.VolumePruneResult {
+    try await volumePrune(params, CallContext())
+  }
+
   /// Sends `event.event` from now on, or from `since`, until the connection ends or `until` has passed. A caller that
   /// does not read in time loses events, and is told how many: one of type `daemon` with the action `lost` and the
   /// attribute `count` takes their place, whatever the filters are.
@@ -430,6 +513,13 @@ extension GatewayService {
     _ params: GatewayAPI.SystemInfoParams = .init()
   ) async throws(Fault) -> GatewayAPI.SystemInfoResult {
     try await systemInfo(params, CallContext())
+  }
+
+  /// What images, containers and volumes take on disk, and how much of it could be freed.
+  public func systemDiskUsage(
+    _ params: GatewayAPI.SystemDiskUsageParams = .init()
+  ) async throws(Fault) -> GatewayAPI.SystemDiskUsageResult {
+    try await systemDiskUsage(params, CallContext())
   }
 
   /// Answers at once.
@@ -509,6 +599,14 @@ public struct GatewayClient: GatewayService {
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ContainerRemoveResult {
     try await channel.call(GatewayAPI.Method.containerRemove, params, context)
+  }
+
+  /// Removes all stopped containers.
+  public func containerPrune(
+    _ params: GatewayAPI.ContainerPruneParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerPruneResult {
+    try await channel.call(GatewayAPI.Method.containerPrune, params, context)
   }
 
   /// Gives a container another name.
@@ -712,6 +810,54 @@ public struct GatewayClient: GatewayService {
     try await channel.call(GatewayAPI.Method.imageRemove, params, context)
   }
 
+  /// Removes images that no container needs: those without a name, or all.
+  public func imagePrune(
+    _ params: GatewayAPI.ImagePruneParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImagePruneResult {
+    try await channel.call(GatewayAPI.Method.imagePrune, params, context)
+  }
+
+  /// Makes a volume; the one of that name when it is there already with the same driver, options and labels.
+  public func volumeCreate(
+    _ params: GatewayAPI.VolumeCreateParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.VolumeCreateResult {
+    try await channel.call(GatewayAPI.Method.volumeCreate, params, context)
+  }
+
+  /// The volumes there are, by name.
+  public func volumeList(
+    _ params: GatewayAPI.VolumeListParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.VolumeListResult {
+    try await channel.call(GatewayAPI.Method.volumeList, params, context)
+  }
+
+  /// Everything about one volume, in Docker's shape.
+  public func volumeInspect(
+    _ params: GatewayAPI.VolumeInspectParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.VolumeInspectResult {
+    try await channel.call(GatewayAPI.Method.volumeInspect, params, context)
+  }
+
+  /// Removes a volume with all it holds. Refused while a container has it.
+  public func volumeRemove(
+    _ params: GatewayAPI.VolumeRemoveParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.VolumeRemoveResult {
+    try await channel.call(GatewayAPI.Method.volumeRemove, params, context)
+  }
+
+  /// Removes the volumes that no container has: anonymous ones, or all.
+  public func volumePrune(
+    _ params: GatewayAPI.VolumePruneParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.VolumePruneResult {
+    try await channel.call(GatewayAPI.Method.volumePrune, params, context)
+  }
+
   /// Sends `event.event` from now on, or from `since`, until the connection ends or `until` has passed. A caller that
   /// does not read in time loses events, and is told how many: one of type `daemon` with the action `lost` and the
   /// attribute `count` takes their place, whatever the filters are.
@@ -736,6 +882,14 @@ public struct GatewayClient: GatewayService {
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.SystemInfoResult {
     try await channel.call(GatewayAPI.Method.systemInfo, params, context)
+  }
+
+  /// What images, containers and volumes take on disk, and how much of it could be freed.
+  public func systemDiskUsage(
+    _ params: GatewayAPI.SystemDiskUsageParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.SystemDiskUsageResult {
+    try await channel.call(GatewayAPI.Method.systemDiskUsage, params, context)
   }
 
   /// Answers at once.
@@ -766,6 +920,7 @@ public enum GatewayDispatch {
     "container.kill": GatewayAPI.Method.containerKill.traits,
     "container.restart": GatewayAPI.Method.containerRestart.traits,
     "container.remove": GatewayAPI.Method.containerRemove.traits,
+    "container.prune": GatewayAPI.Method.containerPrune.traits,
     "container.rename": GatewayAPI.Method.containerRename.traits,
     "container.update": GatewayAPI.Method.containerUpdate.traits,
     "container.pause": GatewayAPI.Method.containerPause.traits,
@@ -791,9 +946,16 @@ public enum GatewayDispatch {
     "image.history": GatewayAPI.Method.imageHistory.traits,
     "image.tag": GatewayAPI.Method.imageTag.traits,
     "image.remove": GatewayAPI.Method.imageRemove.traits,
+    "image.prune": GatewayAPI.Method.imagePrune.traits,
+    "volume.create": GatewayAPI.Method.volumeCreate.traits,
+    "volume.list": GatewayAPI.Method.volumeList.traits,
+    "volume.inspect": GatewayAPI.Method.volumeInspect.traits,
+    "volume.remove": GatewayAPI.Method.volumeRemove.traits,
+    "volume.prune": GatewayAPI.Method.volumePrune.traits,
     "event.subscribe": GatewayAPI.Method.eventSubscribe.traits,
     "system.version": GatewayAPI.Method.systemVersion.traits,
     "system.info": GatewayAPI.Method.systemInfo.traits,
+    "system.diskUsage": GatewayAPI.Method.systemDiskUsage.traits,
     "system.ping": GatewayAPI.Method.systemPing.traits,
     "system.status": GatewayAPI.Method.systemStatus.traits,
   ]
@@ -820,6 +982,8 @@ public enum GatewayDispatch {
       try RPCCoding.encode(await service.containerRestart(try RPCCoding.decode(params), context))
     case "container.remove":
       try RPCCoding.encode(await service.containerRemove(try RPCCoding.decode(params), context))
+    case "container.prune":
+      try RPCCoding.encode(await service.containerPrune(try RPCCoding.decode(params), context))
     case "container.rename":
       try RPCCoding.encode(await service.containerRename(try RPCCoding.decode(params), context))
     case "container.update":
@@ -870,12 +1034,26 @@ public enum GatewayDispatch {
       try RPCCoding.encode(await service.imageTag(try RPCCoding.decode(params), context))
     case "image.remove":
       try RPCCoding.encode(await service.imageRemove(try RPCCoding.decode(params), context))
+    case "image.prune":
+      try RPCCoding.encode(await service.imagePrune(try RPCCoding.decode(params), context))
+    case "volume.create":
+      try RPCCoding.encode(await service.volumeCreate(try RPCCoding.decode(params), context))
+    case "volume.list":
+      try RPCCoding.encode(await service.volumeList(try RPCCoding.decode(params), context))
+    case "volume.inspect":
+      try RPCCoding.encode(await service.volumeInspect(try RPCCoding.decode(params), context))
+    case "volume.remove":
+      try RPCCoding.encode(await service.volumeRemove(try RPCCoding.decode(params), context))
+    case "volume.prune":
+      try RPCCoding.encode(await service.volumePrune(try RPCCoding.decode(params), context))
     case "event.subscribe":
       try RPCCoding.encode(await service.eventSubscribe(try RPCCoding.decode(params), context))
     case "system.version":
       try RPCCoding.encode(await service.systemVersion(try RPCCoding.decode(params), context))
     case "system.info":
       try RPCCoding.encode(await service.systemInfo(try RPCCoding.decode(params), context))
+    case "system.diskUsage":
+      try RPCCoding.encode(await service.systemDiskUsage(try RPCCoding.decode(params), context))
     case "system.ping":
       try RPCCoding.encode(await service.systemPing(try RPCCoding.decode(params), context))
     case "system.status":

@@ -1540,4 +1540,112 @@ extension GatewayAPI {
     /// It is killed, and its restart policy decides what follows.
     public static let kill = UnhealthyAction(rawValue: "kill")
   }
+
+  /// How much a volume is used.
+  public struct VolumeUsage: Codable, Sendable, Equatable {
+    /// Bytes; -1 where it cannot be known.
+    public var size: Int64
+    /// Containers that have it.
+    public var refCount: Int64
+
+    /// Takes every field.
+    public init(size: Int64, refCount: Int64) {
+      self.size = size
+      self.refCount = refCount
+    }
+
+    private enum CodingKeys: String, CodingKey {
+      case size = "Size"
+      case refCount = "RefCount"
+    }
+  }
+
+  /// One volume, in Docker's shape.
+  public struct Volume: Codable, Sendable, Equatable {
+    /// Its name.
+    public var name: String
+    /// `local`.
+    public var driver: String
+    /// Its folder on the host.
+    public var mountpoint: String
+    /// RFC 3339.
+    public var createdAt: String?
+    /// Free notes.
+    public var labels: [String: String]?
+    /// For the driver.
+    public var options: [String: String]?
+    /// `local`.
+    public var scope: String
+    /// When it was asked for.
+    public var usageData: VolumeUsage?
+
+    /// Takes every field.
+    public init(
+      name: String,
+      driver: String,
+      mountpoint: String,
+      createdAt: String? = nil,
+      labels: [String: String]? = nil,
+      options: [String: String]? = nil,
+      scope: String,
+      usageData: VolumeUsage? = nil
+    ) {
+      self.name = name
+      self.driver = driver
+      self.mountpoint = mountpoint
+      self.createdAt = createdAt
+      self.labels = labels
+      self.options = options
+      self.scope = scope
+      self.usageData = usageData
+    }
+
+    private enum CodingKeys: String, CodingKey {
+      case name = "Name"
+      case driver = "Driver"
+      case mountpoint = "Mountpoint"
+      case createdAt = "CreatedAt"
+      case labels = "Labels"
+      case options = "Options"
+      case scope = "Scope"
+      case usageData = "UsageData"
+    }
+  }
+
+  /// What one image takes on disk.
+  public struct ImageUsage: Codable, Sendable, Equatable {
+    /// Digest of the image configuration.
+    public var id: String
+    /// Names with a tag.
+    public var repoTags: [String]
+    /// Names with a digest.
+    public var repoDigests: [String]
+    /// RFC 3339.
+    public var created: String
+    /// Bytes of its layers.
+    public var size: Int64
+    /// Bytes of its layers that other images have too.
+    public var sharedSize: Int64
+    /// Containers made from it.
+    public var containers: Int64
+
+    /// Takes every field.
+    public init(
+      id: String,
+      repoTags: [String],
+      repoDigests: [String],
+      created: String,
+      size: Int64,
+      sharedSize: Int64,
+      containers: Int64
+    ) {
+      self.id = id
+      self.repoTags = repoTags
+      self.repoDigests = repoDigests
+      self.created = created
+      self.size = size
+      self.sharedSize = sharedSize
+      self.containers = containers
+    }
+  }
 }
