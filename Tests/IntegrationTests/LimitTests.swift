@@ -43,6 +43,11 @@ extension IntegrationTests {
       try await engine.gantry("container", "update", "--pids-limit", "-1", name)
       try await engine.gantry("start", name)
       #expect(try await read(name, v1: files.v1, v2: files.v2) == Array(wanted.dropLast()) + ["max"])
+      try await engine.gantry("update", "--restart", "on-failure:3", name)
+      let policy = "{{.HostConfig.RestartPolicy.Name}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}"
+      #expect(try await engine.gantry("inspect", "-f", policy, name).trimmed == "on-failure 3")
+      let wrong = try await engine.gantry("update", "--restart", "sometimes", name, expecting: 1)
+      #expect(wrong.stderr.contains("unknown policy 'sometimes'"), "\(wrong)")
       let events = try await engine.gantry("events", "--since", "10m", "--until", "0s", "--filter", "event=update")
       #expect(events.stdout.contains(name))
       try await engine.gantry("rm", "-f", name)

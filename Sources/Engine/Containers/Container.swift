@@ -127,7 +127,6 @@ final class Container: Sendable {
   typealias Tell = (_ name: String) -> Void
 
   private struct Shared {
-    var definition: ContainerDefinition
     var published: Published
     var waiters: [(key: Int, condition: Condition, continuation: CheckedContinuation<WaitResult, any Error>)] = []
     var nextWaiter = 0
@@ -161,14 +160,16 @@ final class Container: Sendable {
   /// The threads that follow its log.
   let followers = LogFollowers()
   private let shared: Mutex<Shared>
+  /// Under a lock of its own: what tells of a change reads it.
+  private let described: Mutex<ContainerDefinition>
 
   init(_ definition: ContainerDefinition, name: String, state: ContainerState, restarts: Restarts = Restarts()) {
     id = definition.id
-    shared = Mutex(
-      Shared(definition: definition, published: Published(name: name, state: state, restarts: restarts)))
+    described = Mutex(definition)
+    shared = Mutex(Shared(published: Published(name: name, state: state, restarts: restarts)))
   }
 
-  var definition: ContainerDefinition { shared.withLock { $0.definition } }
+  var definition: ContainerDefinition { described.withLock { $0 } }
   var published: Published { shared.withLock { $0.published } }
   var name: String { shared.withLock { $0.published.name } }
   var state: ContainerState { shared.withLock { $0.published.state } }
@@ -187,7 +188,7 @@ final class Container: Sendable {
   /// Takes other limits; whoever holds the definition from before goes on with that one.
   func redefine(_ definition: ContainerDefinition, _ tell: Tell) {
     shared.withLock { shared in
-      shared.definition = definition
+      described.withLock { $0 = definition }
       tell(shared.published.name)
     }
   }
