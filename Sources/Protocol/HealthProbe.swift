@@ -109,7 +109,8 @@ extension HealthCheck {
     // Timers count milliseconds in 64 bits: a hundred years leave room.
     let most: Int64 = 3_155_760_000_000
     let lengths = [("interval", interval, 1), ("timeout", timeout, 1), ("startInterval", startInterval, 1)]
-    for (name, value, least) in lengths + [("startPeriod", startPeriod, 0)] where !(Int64(least)...most).contains(value) {
+    for (name, value, least) in lengths + [("startPeriod", startPeriod, 0)] where !(Int64(least)...most).contains(value)
+    {
       throw Fault(.invalidArgument, "the \(name) of a health check is \(value) ms: it is from \(least) to \(most)")
     }
     guard (1...Int64(Int32.max)).contains(retries) else {

@@ -8,8 +8,12 @@ import Testing
 @testable import Engine
 
 @Suite struct EventTests {
-  func event(_ action: String, id: String = "abcdef", type: String = "container", _ more: [String: String] = [:]) -> Event {
-    Event(type, action, actor: id, attributes: ["name": "web", "image": "host:5000/box:1", "tier": "front"].merging(more) { $1 })
+  func event(_ action: String, id: String = "abcdef", type: String = "container", _ more: [String: String] = [:])
+    -> Event
+  {
+    Event(
+      type, action, actor: id,
+      attributes: ["name": "web", "image": "host:5000/box:1", "tier": "front"].merging(more) { $1 })
   }
 
   func matches(_ filters: [String: [String]], _ event: Event) throws -> Bool {

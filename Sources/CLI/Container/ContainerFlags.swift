@@ -78,7 +78,8 @@ struct ContainerFlags: Sendable {
 
 extension ContainerFlags {
   /// The flags that `run` and `create` share and that work.
-  static let built: [Flag<ContainerFlags>] = process + description + files + namespaces + rights + limitFlags + supervisionFlags
+  static let built: [Flag<ContainerFlags>] =
+    process + description + files + namespaces + rights + limitFlags + supervisionFlags
 
   private static let process: [Flag<ContainerFlags>] = [
     .toggle("interactive", "i", "Keep STDIN open even if not attached") { $0.interactive = $1 },

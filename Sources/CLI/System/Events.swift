@@ -6,7 +6,8 @@ internal import Protocol
 struct Events: Command {
   static let about = About(
     usage: "[OPTIONS]", summary: "Get real time events from the server",
-    discussion: "Filters: container, daemon, event, image, label, network, plugin, scope, type, volume. With --until in the "
+    discussion:
+      "Filters: container, daemon, event, image, label, network, plugin, scope, type, volume. With --until in the "
       + "past it ends by itself. A reader that is too slow finds `daemon lost` with the number of events that it missed.",
     examples: [
       ("gantry events", "Follow everything"),
@@ -56,7 +57,13 @@ struct Events: Command {
       value["status"] = .string(event.action)
       value["id"] = .string(event.actor.id)
       value["from"] = .string(event.actor.attributes["image"] ?? "")
-      return try template?.text(for: value) ?? value.json
+      guard let template else { return value.json }
+      // Templates name the fields as Docker's own type does.
+      for (name, field) in [
+        ("Status", "status"), ("ID", "id"), ("From", "from"), ("Scope", "scope"), ("Time", "time"),
+        ("TimeNano", "timeNano"),
+      ] { value[name] = value[field] }
+      return try template.text(for: value)
     }
     let moment = Moment(seconds: event.timeNano / 1_000_000_000, nanoseconds: event.timeNano % 1_000_000_000)
     var line = "\(Human.preciseDate(moment)) \(event.type) \(event.action) \(event.actor.id)"

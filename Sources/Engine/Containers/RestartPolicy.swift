@@ -31,7 +31,8 @@ enum RestartPolicy: Sendable, Equatable {
     default:
       throw Fault(
         .invalidArgument,
-        "invalid restart policy: unknown policy '\(name)'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'")
+        "invalid restart policy: unknown policy '\(name)'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
+      )
     }
   }
 

@@ -83,7 +83,8 @@ extension Engine {
   /// Sends a signal, as `docker kill`.
   func kill(_ container: Container, signal: String?) async throws {
     let number = try Signals.number(signal.flatMap { $0.isEmpty ? nil : $0 } ?? "SIGKILL")
-    let stopSignal = try Signals.number(container.definition.config.stopSignal.flatMap { $0.isEmpty ? nil : $0 } ?? "TERM")
+    let stopSignal = try Signals.number(
+      container.definition.config.stopSignal.flatMap { $0.isEmpty ? nil : $0 } ?? "TERM")
     // Other signals are words between a person and the program: its end is then its own.
     let isStop = number == 9 || number == stopSignal
     await startFinished(container)

@@ -170,9 +170,9 @@ extension Engine {
         publish("exec_die", definition, name: name, ["execID": id, "exitCode": "137"])
       }
       if oom { publish("oom", definition, name: name) }
-      let seconds = ended.startedAt.map { max(0, ended.finishedAt.seconds - $0.seconds) } ?? 0
+      let ran = ended.startedAt.map { max(0, ended.finishedAt.nanoseconds - $0.nanoseconds) } ?? 0
       publish(
-        "die", definition, name: name, ["exitCode": String(ended.code), "execDuration": String(seconds)])
+        "die", definition, name: name, ["exitCode": String(ended.code), "execDuration": String(ran / 1_000_000_000)])
     }
   }
 

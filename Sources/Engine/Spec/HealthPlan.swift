@@ -67,7 +67,8 @@ struct HealthPlan: Sendable, Equatable {
 
   /// A shell's command that is nothing but the address of a probe: no program has such a name.
   private static func probe(_ text: String) throws -> HealthProbe? {
-    guard (HealthProbe.schemes + ["https://"]).contains(where: text.hasPrefix), !text.contains(where: \.isWhitespace) else {
+    guard (HealthProbe.schemes + ["https://"]).contains(where: text.hasPrefix), !text.contains(where: \.isWhitespace)
+    else {
       return nil
     }
     return try HealthProbe(text)

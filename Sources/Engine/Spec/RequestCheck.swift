@@ -157,7 +157,8 @@ struct RequestCheck {
     _ = try HealthPlan(config)
     if isRemoved, config.healthcheck?.onUnhealthy == .restart {
       throw Fault(
-        .invalidArgument, "OnUnhealthy in Healthcheck is \"restart\": a container that is removed when it ends cannot be")
+        .invalidArgument,
+        "OnUnhealthy in Healthcheck is \"restart\": a container that is removed when it ends cannot be")
     }
   }
 
