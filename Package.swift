@@ -51,6 +51,7 @@ let layer0: [Target] = [
   .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
   library("Faults"),
   library("Linux", ["CLinux", "Faults", system]),
+  library("QuickJSON"),
   library("OCI", ["Faults"]),
   library("LogFormat"),
 ]
@@ -72,9 +73,14 @@ let layer2: [Target] = [
   library(
     "Images", ["ContentStore", "Archive", "Linux", "OCI", "JSONRPC", "Protocol", "Faults", crypto, grdb, log, system]),
   library("Snapshots", ["Archive", "Linux", "OCI", "Protocol", "Faults", grdb, log, system]),
-  library("Runtime", ["CLinux", "Linux", "Cgroups", "OCI", "Faults", system]),
+  library("Runtime", ["CLinux", "Linux", "Cgroups", "QuickJSON", "OCI", "Faults", system]),
   library(
-    "ShimCore", ["Runtime", "CLinux", "Cgroups", "JSONRPC", "Protocol", "Linux", "LogFormat", "OCI", "Faults", system]),
+    "RuntimeCLI", ["Runtime", "Cgroups", "Seccomp", "CLinux", "Linux", "QuickJSON", "OCI", "Faults", system]),
+  library(
+    "ShimCore",
+    [
+      "Runtime", "CLinux", "Cgroups", "JSONRPC", "Protocol", "Linux", "LogFormat", "QuickJSON", "OCI", "Faults", system,
+    ]),
   library(
     "Tasks", ["ShimCore", "CLinux", "Linux", "Cgroups", "Seccomp", "OCI", "JSONRPC", "Protocol", "Faults", log, system]),
   library(
@@ -102,6 +108,7 @@ let services: [Target] = [
     name: "gantry-shim", dependencies: ["ShimCore", system], path: "Services/Shim", swiftSettings: swiftSettings,
     linkerSettings: staticExecutable),
   service("gantry-logger", "Logger", ["LogDelivery", "LogFiles", "Linux", system]),
+  service("gantry-runtime", "Runtime", ["RuntimeCLI"], linkerSettings: staticExecutable),
 ]
 
 let layer3: [Target] = [
@@ -130,7 +137,10 @@ let testSupport: Target.Dependency = "TestSupport"
 let allTests: [Target] = [
   tests(
     "TasksTests",
-    ["Tasks", "ShimCore", "Cgroups", "LogFormat", "Protocol", "JSONRPC", "Linux", "OCI", "Faults", log, system]),
+    [
+      "Tasks", "ShimCore", "Cgroups", "LogFormat", "Protocol", "JSONRPC", "Linux", "QuickJSON", "OCI", "Faults", log,
+      system,
+    ]),
   tests("LogDeliveryTests", ["LogDelivery", "LogFiles", "LogFormat", "Protocol", "Linux", "Faults", system]),
   tests("ArchiveTests", ["Archive", "ArchiveFixtures", "Faults", "Linux", system]),
   tests(
@@ -149,6 +159,8 @@ let allTests: [Target] = [
     name: "runtime-probe", dependencies: ["Runtime", "Cgroups", "Linux", "OCI", "Faults", system],
     path: "Tests/RuntimeProbe", swiftSettings: swiftSettings),
   tests("RuntimeTests", ["runtime-probe", "Runtime", "Seccomp", "Linux", "OCI", "Faults", system]),
+  tests(
+    "RuntimeCLITests", [testSupport, "RuntimeCLI", "Runtime", "Linux", "QuickJSON", "OCI", "Faults", system]),
   tests("OCITests", ["OCI", "Faults"]),
   tests("CLITests", ["CLI", "JSONRPC", "Protocol", "Linux", "Faults", system]),
   tests("ContentStoreTests", ["ContentStore", "OCI", "Faults", system]),

@@ -2,6 +2,7 @@ import FoundationEssentials
 import Protocol
 import Testing
 
+import QuickJSON
 @testable import ShimCore
 
 /// What is written by hand is what JSONDecoder reads.

@@ -2,7 +2,7 @@ import FoundationEssentials
 import OCI
 import Testing
 
-@testable import ShimCore
+import QuickJSON
 
 /// The quick decoder agrees with JSONDecoder, or throws.
 @Suite struct QuickDecoderTests {
