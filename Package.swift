@@ -44,6 +44,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 
 let layer0: [Target] = [
   .target(name: "CLinux"),
+  .target(name: "CProtect"),
   .systemLibrary(name: "CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
   .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
   .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
@@ -108,7 +109,9 @@ let services: [Target] = [
     name: "gantry-shim", dependencies: ["ShimCore", system], path: "Services/Shim", swiftSettings: swiftSettings,
     linkerSettings: staticExecutable),
   service("gantry-logger", "Logger", ["LogDelivery", "LogFiles", "Linux", system]),
-  service("gantry-runtime", "Runtime", ["RuntimeCLI"], linkerSettings: staticExecutable),
+  .executableTarget(
+    name: "gantry-runtime", dependencies: ["RuntimeCLI", "CProtect"], path: "Services/Runtime",
+    swiftSettings: swiftSettings, linkerSettings: staticExecutable),
 ]
 
 let layer3: [Target] = [
@@ -116,6 +119,9 @@ let layer3: [Target] = [
   .executableTarget(
     name: "gantry", dependencies: ["CLI"], path: "Sources/gantry", swiftSettings: swiftSettings,
     linkerSettings: staticExecutable),
+  .executableTarget(
+    name: "task-example", dependencies: ["JSONRPC", "Protocol", "Linux", "OCI", "Faults", system],
+    path: "Protocols/swift", swiftSettings: swiftSettings),
   .executableTarget(name: "protogen", path: "Sources/protogen", swiftSettings: swiftSettings),
   .target(
     name: "TestSupport", dependencies: [.product(name: "Subprocess", package: "swift-subprocess"), system],
@@ -173,7 +179,7 @@ let allTests: [Target] = [
   .testTarget(
     name: "FaultTests", dependencies: [testSupport, system], exclude: ["cycles"], swiftSettings: swiftSettings),
   .testTarget(
-    name: "IntegrationTests", dependencies: [testSupport, system],
+    name: "IntegrationTests", dependencies: ["task-example", testSupport, system],
     exclude: ["cgroup2", "cgroup2-checks", "log-sink", "terminal-session"], swiftSettings: swiftSettings),
 ]
 

@@ -122,7 +122,8 @@ private struct QuickReader {
       case UInt8(ascii: ",") where open == 0: return
       default: at += 1
       }
-      if open == 0, at <= bytes.count, at > 0, bytes[at - 1] == UInt8(ascii: "}") || bytes[at - 1] == UInt8(ascii: "]") {
+      if open == 0, at <= bytes.count, at > 0, bytes[at - 1] == UInt8(ascii: "}") || bytes[at - 1] == UInt8(ascii: "]")
+      {
         return
       }
     }

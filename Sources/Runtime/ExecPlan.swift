@@ -51,10 +51,7 @@ enum Exec {
       // 2. The cgroup. Then, before any process of the container can see this one, every descriptor goes that is not the
       //    program's, the handshake or the container's pidfd (CVE-2016-9962, CVE-2024-21626). Then all namespaces at once,
       //    of the process that the pidfd holds: none can be exchanged meanwhile.
-      let refused = cgroup.enter()
-      guard refused == 0 else {
-        throw Fault(.internal, "cannot enter the container's cgroup", cause: [Errno(rawValue: refused).description])
-      }
+      try Init.enter(cgroup)
       try plan.process.scheduling.applyFinalCPUs()
       var process = plan.process
       var container = container

@@ -61,15 +61,13 @@ enum Init {
 
     // 2. Into the cgroup before anything is allocated on the container's behalf: limits hold from here on. (On v2 clone3
     //    has done it.) Only then its cgroup namespace, whose root is the cgroup that the process is in now.
-    let refused = cgroup.enter()
-    guard refused == 0 else {
-      throw Fault(.internal, "cannot enter the container's cgroup", cause: [Errno(rawValue: refused).description])
-    }
+    if plan.joinedUser == nil { try enter(cgroup) }
     if plan.ownsCgroupNamespace {
       try step("make a cgroup namespace") { () throws(Errno) in try NamespaceKinds.unshare(.cgroup) }
     }
 
-    // 3. Namespaces that others share with this container. (With a user namespace among them, its maker has joined them.)
+    // 3. Namespaces that others share with this container. (With a user namespace among them, this process's maker has
+    //    joined them, and entered the cgroup, which from inside it could not.)
     if plan.joinedUser == nil { try join(plan.joined) }
     if plan.newNamespaces.contains(.network) {
       try step("switch the loopback interface on") { () throws(Errno) in try check(cl_loopback_up()) }
@@ -178,6 +176,14 @@ enum Init {
       try step("set the domain name \(domainname)") { () throws(Errno) in
         try check(cl_setdomainname(domainname, domainname.utf8.count))
       }
+    }
+  }
+
+  /// Moves the caller into the container's cgroup.
+  static func enter(_ cgroup: borrowing CgroupEntry) throws(Fault) {
+    let refused = cgroup.enter()
+    guard refused == 0 else {
+      throw Fault(.internal, "cannot enter the container's cgroup", cause: [Errno(rawValue: refused).description])
     }
   }
 

@@ -186,7 +186,8 @@ final class InitPlan {
   var awaitsHooks: Bool { !runtimeHooks.isEmpty || !containerHooks.isEmpty || !process.startHooks.isEmpty }
 
   static let kinds: [String: NamespaceKinds] = [
-    "mount": .mount, "pid": .pid, "network": .network, "uts": .uts, "ipc": .ipc, "user": .user, "cgroup": .cgroup, "time": .time,
+    "mount": .mount, "pid": .pid, "network": .network, "uts": .uts, "ipc": .ipc, "user": .user, "cgroup": .cgroup,
+    "time": .time,
   ]
 
   /// Fields of the specification that are not honoured are refused by name, never ignored.

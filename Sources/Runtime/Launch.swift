@@ -115,13 +115,14 @@ enum Launch {
     do throws(Fault) {
       try Init.setOOMScore(plan.process.oomScoreAdj, pid: nil)
       _ = cl_prctl(Int32(CL_PR_SET_DUMPABLE), 0, 0, 0, 0)
+      try Init.enter(cgroup)
       try Init.join(plan.joined)
       try step("join the user namespace", code: .invalidArgument) { () throws(Errno) in
         try NamespaceKinds.join(user, .user)
       }
       try Init.becomeRootInside()
       var pidfd: Int32 = -1
-      let pid = cl_clone3(plan.newNamespaces.rawValue | UInt64(CL_CLONE_PARENT), 0, cgroup.folder, &pidfd)
+      let pid = cl_clone3(plan.newNamespaces.rawValue | UInt64(CL_CLONE_PARENT), 0, -1, &pidfd)
       if pid == 0 { return }
       guard pid > 0 else { throw cloneFault(pid) }
       try step("tell of the container's first process") { () throws(Errno) in

@@ -64,7 +64,8 @@ struct PlannedMount {
           mount.uidMappings?.isEmpty ?? true, mount.gidMappings?.isEmpty ?? true
         else {
           throw Fault(
-            .unsupported, "the mount on \(destination) is a new \(mount.type ?? "") with other ids: only binds have them")
+            .unsupported,
+            "the mount on \(destination) is a new \(mount.type ?? "") with other ids: only binds have them")
         }
         switch mount.type {
         case "proc": action = .proc
@@ -162,7 +163,7 @@ enum CgroupView {
     var links: [(name: String, target: String)] = []
     for controller in Controller.allCases {
       guard let mount = cgroup.hierarchy.legacy[controller], let folder = cgroup.folder(of: controller),
-        let name = FilePath(mount.path).lastComponent?.string
+        let name = mount.path.split(separator: "/").last.map(String.init)
       else { continue }
       if !trees.contains(where: { $0.name == name }) { trees.append((name, folder.string)) }
       if name != controller.rawValue, !controller.rawValue.contains("=") { links.append((controller.rawValue, name)) }

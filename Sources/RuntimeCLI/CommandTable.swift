@@ -18,14 +18,34 @@ struct Command: Sendable {
 
 /// All commands by name.
 enum CommandTable {
-  static let all: [String: Command] = [
-    "create": CreateCommand.create, "run": CreateCommand.run, "start": StartCommand.command,
-    "exec": ExecCommand.command, "kill": KillCommand.command, "delete": DeleteCommand.command,
-    "state": StateCommand.command, "list": ListCommand.command, "ps": ProcessesCommand.command,
-    "pause": PauseCommand.pause, "resume": PauseCommand.resume, "update": UpdateCommand.command,
-    "events": EventsCommand.command, "features": FeaturesCommand.command, "spec": SpecCommand.command,
-    "checkpoint": refused("checkpoint"), "restore": refused("restore"),
+  /// The names, as the help lists them.
+  static let names = [
+    "create", "start", "run", "exec", "kill", "delete", "state", "list", "ps", "pause", "resume", "update", "events",
+    "features", "spec", "checkpoint", "restore",
   ]
+
+  /// The command of that name. Only that one is made: the others cost every start.
+  static func named(_ name: String) -> Command? {
+    switch name {
+    case "create": CreateCommand.create
+    case "start": StartCommand.command
+    case "run": CreateCommand.run
+    case "exec": ExecCommand.command
+    case "kill": KillCommand.command
+    case "delete": DeleteCommand.command
+    case "state": StateCommand.command
+    case "list": ListCommand.command
+    case "ps": ProcessesCommand.command
+    case "pause": PauseCommand.pause
+    case "resume": PauseCommand.resume
+    case "update": UpdateCommand.command
+    case "events": EventsCommand.command
+    case "features": FeaturesCommand.command
+    case "spec": SpecCommand.command
+    case "checkpoint", "restore": refused(name)
+    default: nil
+    }
+  }
 
   private static func refused(_ name: String) -> Command {
     Command(usage: "ID", help: "refused: containers are not checkpointed", flags: []) { _, _ throws(Fault) in
@@ -48,8 +68,8 @@ enum Help {
   static var overview: String {
     var text = "gantry-runtime: runs containers from OCI bundles\n\n"
     text += "usage: gantry-runtime [GLOBAL OPTIONS] COMMAND [OPTIONS] ARGUMENTS\n\ncommands:\n"
-    for (name, command) in CommandTable.all.sorted(by: { $0.key < $1.key }) {
-      text += "   " + padded(name, 12) + command.help + "\n"
+    for name in CommandTable.names {
+      text += "   " + padded(name, 12) + (CommandTable.named(name)?.help ?? "") + "\n"
     }
     return text + "\nglobal options:\n" + list(GlobalOptions.flags)
   }

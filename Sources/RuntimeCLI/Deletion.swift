@@ -48,7 +48,9 @@ struct Deletion {
 
   /// The container's cgroup; nil when there is none, or none was made yet.
   private func cgroup(_ record: ContainerRecord?) throws(Fault) -> Cgroup? {
-    guard let path = record?.cgroup ?? (try? Files.readText(folder.cgroupFile.string)), !path.isEmpty else { return nil }
+    guard let path = record?.cgroup ?? (try? Files.readText(folder.cgroupFile.string)), !path.isEmpty else {
+      return nil
+    }
     do throws(Fault) {
       return try Cgroup.open(path: path)
     } catch {

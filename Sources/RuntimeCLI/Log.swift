@@ -40,7 +40,11 @@ struct Log {
 
   /// What went wrong without failing the command.
   func warning(_ message: String) {
-    if let file { write(line("warning", message), to: file) } else { write(json ? line("warning", message) : message, to: 2) }
+    if let file {
+      write(line("warning", message), to: file)
+    } else {
+      write(json ? line("warning", message) : message, to: 2)
+    }
   }
 
   /// Said with `--debug` only.

@@ -98,7 +98,8 @@ enum CgroupName {
     let parts = (path ?? "").split(separator: ":", omittingEmptySubsequences: false).map(String.init)
     guard parts.count == 3, !parts[2].isEmpty else {
       throw Fault(
-        .invalidArgument, "the cgroup path \"\(path ?? "")\" is not of the form SLICE:PREFIX:NAME, which "
+        .invalidArgument,
+        "the cgroup path \"\(path ?? "")\" is not of the form SLICE:PREFIX:NAME, which "
           + "--systemd-cgroup asks for")
     }
     let unit = parts[2].hasSuffix(".slice") ? parts[2] : (parts[1].isEmpty ? "" : parts[1] + "-") + parts[2] + ".scope"

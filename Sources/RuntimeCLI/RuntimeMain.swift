@@ -1,8 +1,6 @@
-internal import CLinux
 internal import Faults
 internal import Glibc
 internal import Linux
-internal import SystemPackage
 
 /// The whole life of a `gantry-runtime` process: one command on one container, in runc's words.
 ///
@@ -32,7 +30,7 @@ public enum RuntimeMain {
         Output.line(Help.overview)
         return globals.wantsHelp ? 0 : 1
       }
-      guard let command = CommandTable.all[name] else {
+      guard let command = CommandTable.named(name) else {
         throw Fault(.invalidArgument, "\"\(name)\" is no command: see gantry-runtime --help")
       }
       let arguments = try Arguments(globals.rest, command.flags, stopsAtOperand: command.stopsAtOperand)
@@ -43,7 +41,7 @@ public enum RuntimeMain {
       let context = Context(globals: globals, log: log)
       log.debug("\(name) \(arguments.operands.joined(separator: " "))")
       do throws(Fault) {
-        if command.entersContainers { try OwnExecutable.protect() }
+        if command.entersContainers { try OwnExecutable.requireProtection() }
         return try command.run(arguments, context)
       } catch {
         log.error("\(name) failed: \(error)")
@@ -76,23 +74,14 @@ enum Output {
 
 /// The file that this process runs.
 enum OwnExecutable {
-  /// Makes sure that nothing can change it through a process of the container: a container that reaches
-  /// `/proc/PID/exe` of this process or of the init that it makes could write to the file on the disk afterwards
-  /// (CVE-2019-5736). Unless the file is on a read-only mount already, the process executes itself again through one that
-  /// only it has.
-  static func protect() throws(Fault) {
-    guard access("/proc/self/exe", W_OK) == 0 || errno != EROFS else { return }
-    let mount: Int32
-    do throws(Errno) {
-      let copy = try Mounts.clone("/proc/self/exe")
-      try Mounts.change(copy.rawValue, set: .readOnly)
-      mount = copy.take()
-    } catch {
+  /// Fails unless nothing can change it through a process of the container: it must be on a read-only mount, which
+  /// `Sources/CProtect` has seen to before this process began (CVE-2019-5736).
+  static func requireProtection() throws(Fault) {
+    guard access("/proc/self/exe", W_OK) != 0, errno == EROFS else {
       throw Fault(
-        .unsupported, "cannot protect gantry-runtime's own file: it must be started by root, in the mount namespace "
-          + "that its file is in", cause: ["\(error)"])
+        .unsupported,
+        "cannot protect gantry-runtime's own file: it must be started by root, in the mount namespace that "
+          + "its file is in")
     }
-    let result = cl_execute_again("/proc/self/fd/\(mount)", CommandLine.unsafeArgv)
-    throw Fault(.internal, "cannot execute gantry-runtime again", cause: ["\(Errno(rawValue: -result))"])
   }
 }

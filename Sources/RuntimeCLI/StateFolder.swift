@@ -61,7 +61,8 @@ struct StateRoot {
       switch error {
       case .fileExists: throw Fault(.alreadyExists, "container with id exists: \(id)")
       case .noSpace: throw Fault(.noSpace, "the folder \(folder.path) cannot be made: the disk is full")
-      case .readOnlyFileSystem: throw Fault(.readOnly, "the folder \(folder.path) cannot be made: it is read-only there")
+      case .readOnlyFileSystem:
+        throw Fault(.readOnly, "the folder \(folder.path) cannot be made: it is read-only there")
       default: throw Fault(.internal, "the folder \(folder.path) cannot be made", cause: ["\(error)"])
       }
     }
@@ -131,7 +132,8 @@ struct StateFolder {
   /// The record of a container that has been created.
   func existing() throws(Fault) -> ContainerRecord {
     guard let record = try record() else {
-      throw Fault(.conflict, "container \"\(id)\" is being created, or was left half created: delete --force removes it")
+      throw Fault(
+        .conflict, "container \"\(id)\" is being created, or was left half created: delete --force removes it")
     }
     return record
   }

@@ -164,7 +164,8 @@ public enum SeccompCompiler {
     let asking = (section.syscalls ?? []).filter { $0.action == "SCMP_ACT_NOTIFY" }
     guard section.defaultAction != "SCMP_ACT_NOTIFY", !asking.contains(where: { $0.names.contains("write") }) else {
       throw Fault(
-        .invalidArgument, "SCMP_ACT_NOTIFY can be neither the default action nor that of the call write: name other calls")
+        .invalidArgument,
+        "SCMP_ACT_NOTIFY can be neither the default action nor that of the call write: name other calls")
     }
     return !asking.isEmpty
   }

@@ -30,6 +30,7 @@ import Testing
       "gantry-runtime": "Runtime",
     ]
     if let service = services[target] { return "Services/\(service)" }
+    if target == "task-example" { return "Protocols/swift" }
     return target == "TestSupport" ? "Tests/TestSupport" : "Sources/\(target)"
   }
 

@@ -50,7 +50,7 @@ final class Bundle: Sendable {
     for name in (try? FileManager.default.contentsOfDirectory(atPath: root.string)) ?? [] where !name.hasPrefix(".") {
       try await runtime("delete", "--force", name)
     }
-    let cgroups = try await Command.shell("find /sys/fs/cgroup -maxdepth 3 -name '*\(id)*'")
+    let cgroups = try await Command.shell("find /sys/fs/cgroup -maxdepth 3 -name '*\(id)*' || true")
     #expect(cgroups.stdout.isEmpty, "cgroups are left: \(cgroups.stdout)")
     try FileManager.default.removeItem(atPath: folder.string)
   }

@@ -21,7 +21,7 @@ struct LifeTests {
       try await bundle.describe(["sh", "-c", "echo $$ >/tmp/ran; sleep 1000"]) { $0.annotations = ["a": "b"] }
       let pidFile = bundle.folder.appending("pid").string
       try await bundle.create(["--pid-file", pidFile])
-      var state = try await bundle.state()
+      let state = try await bundle.state()
       #expect(state["status"] as? String == "created")
       #expect(state["ociVersion"] as? String == "1.2.1")
       #expect(state["bundle"] as? String == bundle.path.string)
@@ -36,7 +36,8 @@ struct LifeTests {
       #expect(try await bundle.status() == "running")
       let again = try await bundle.runtime("start", bundle.id, expecting: 1)
       #expect(again.stderr.contains("cannot start an already running container"))
-      #expect(try await bundle.runtime("delete", bundle.id, expecting: 1).stderr.contains("that is not stopped: running"))
+      #expect(
+        try await bundle.runtime("delete", bundle.id, expecting: 1).stderr.contains("that is not stopped: running"))
       #expect(try await bundle.runtime("list").stdout.contains("\(bundle.id)"))
       #expect(try await bundle.runtime("list", "-q").trimmed == bundle.id)
       let listed = try await bundle.runtime("list", "--format", "json")
@@ -54,7 +55,8 @@ struct LifeTests {
   @Test func execRunsBesideTheProgram() async throws {
     try await Bundle.with { bundle in
       try await bundle.sleeper()
-      let output = try await bundle.runtime("exec", "--env", "X=1", "--cwd", "/tmp", bundle.id, "sh", "-c", "echo $X $PWD; exit 9", expecting: 9)
+      let output = try await bundle.runtime(
+        "exec", "--env", "X=1", "--cwd", "/tmp", bundle.id, "sh", "-c", "echo $X $PWD; exit 9", expecting: 9)
       #expect(output.stdout == "1 /tmp\n")
       let user = try await bundle.runtime("exec", "-u", "5:6", "-g", "7", bundle.id, "id")
       #expect(user.stdout == "uid=5 gid=6 groups=6,7\n")
@@ -66,12 +68,14 @@ struct LifeTests {
       ).write(to: URL(filePath: process))
       let described = try await bundle.runtime("exec", "--process", process, bundle.id)
       #expect(described.lines.map { $0.split(separator: "\t").last } == ["0000000000000000", "99"])
-      let added = try await bundle.runtime("exec", "--cap", "CAP_CHOWN", bundle.id, "grep", "CapEff", "/proc/self/status")
+      let added = try await bundle.runtime(
+        "exec", "--cap", "CAP_CHOWN", bundle.id, "grep", "CapEff", "/proc/self/status")
       #expect(added.trimmed.hasSuffix("0000000020000421"), "\(added)")
       let missing = try await bundle.runtime("exec", bundle.id, "nosuch", expecting: 255)
       #expect(missing.stderr.contains("exec: \"nosuch\": executable file not found in $PATH"))
       let pidFile = bundle.folder.appending("exec.pid").string
-      _ = try await Command.shell("\(bundle.command) exec -d --pid-file \(pidFile) \(bundle.id) sleep 1000 </dev/null >/dev/null 2>&1")
+      _ = try await Command.shell(
+        "\(bundle.command) exec -d --pid-file \(pidFile) \(bundle.id) sleep 1000 </dev/null >/dev/null 2>&1")
       let pid = try String(contentsOfFile: pidFile, encoding: .utf8)
       #expect(try await bundle.runtime("ps", "--format", "json", bundle.id).stdout.contains(pid))
       #expect(try await bundle.runtime("ps", bundle.id).stdout.contains("sleep 1000"))
@@ -140,7 +144,7 @@ struct LifeTests {
         bundle.id,
       ])
       #expect(output.stdout.hasPrefix("b'/dev/ptmx' b'"))
-      #expect(output.stdout.contains("/dev/pts/0\\r\\n33 77\\r\\n"), "\(output)")
+      #expect(output.stdout.contains("/dev/pts/0\\r\\n") && output.stdout.contains("33 77\\r\\n"), "\(output)")
       // In the foreground the caller's own terminal is used.
       try await eventually("it stops") { try await bundle.status() == "stopped" }
       try await bundle.runtime("delete", bundle.id)
@@ -177,7 +181,9 @@ struct LifeTests {
       #expect(entry?["msg"]?.contains("executable file not found in $PATH") == true)
       #expect(entry?["time"]?.hasSuffix("Z") == true)
       #expect(try await bundle.runtime("list", "-q").stdout == "")
-      for words in [["nosuch"], ["--log-format", "xml", "list"], ["run", "--nosuch", "x"], ["checkpoint", "x"], ["state"]] {
+      for words in [
+        ["nosuch"], ["--log-format", "xml", "list"], ["run", "--nosuch", "x"], ["checkpoint", "x"], ["state"],
+      ] {
         #expect(try await bundle.runtime(words, expecting: 1).stderr != "", "\(words)")
       }
     }
@@ -214,7 +220,7 @@ struct LifeTests {
           \(bundle.command) delete --force \(bundle.id)
           test ! -e \(bundle.root)/\(bundle.id)
           """)
-        #expect(try await Command.shell("find /sys/fs/cgroup -maxdepth 3 -name '*\(bundle.id)*'").stdout == "")
+        #expect(try await Command.shell("find /sys/fs/cgroup -maxdepth 3 -name '*\(bundle.id)*' || true").stdout == "")
       }
     }
   }

@@ -98,7 +98,7 @@ struct PeerTests {
       """
       export DOCKER_HOST=unix://$D/d.sock
       dockerd --add-runtime gantry=$R --default-runtime gantry --data-root $D/data --exec-root $D/exec --pidfile $D/pid \\
-        -H unix://$D/d.sock --iptables=false --ip6tables=false --bridge=none --exec-opt native.cgroupdriver=cgroupfs >$D/log 2>&1 & pid=$!
+        -H unix://$D/d.sock --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false --bridge=none --exec-opt native.cgroupdriver=cgroupfs >$D/log 2>&1 & pid=$!
       trap 's=$?; set +e; [ $s = 0 ] || tail -n 20 $D/log >&2; docker rm -f $(docker ps -aq) >/dev/null 2>&1; end $pid; clean; exit $s' EXIT
       until_ docker version
       docker load -q -i $I >/dev/null

@@ -84,7 +84,8 @@ struct SpecificationTests {
       try FileManager.default.createDirectory(atPath: data, withIntermediateDirectories: false)
       chown(data, 1000, 1000)
       for option in ["idmap", "ridmap"] {
-        let output = try await bundle.sh("stat -c %u:%g /data; touch /data/\(option); stat -c %u /data/\(option)") { spec in
+        let output = try await bundle.sh("stat -c %u:%g /data; touch /data/\(option); stat -c %u /data/\(option)") {
+          spec in
           let mapping = [RuntimeSpec.IDMapping(containerID: 0, hostID: 5000, size: 2000)]
           spec.mounts?.append(
             .init(
@@ -107,7 +108,7 @@ struct SpecificationTests {
         spec.linux?.gidMappings = [.init(containerID: 0, hostID: 100_000, size: 65536)]
         spec.linux?.resources = nil
       }
-      try await Command.shell("chown -R 100000:100000 \(bundle.rootfs); chmod 755 \(bundle.folder)")
+      _ = try await Command.shell("chown -R 100000:100000 \(bundle.rootfs); chmod 755 \(bundle.folder)")
       try await bundle.create()
       try await bundle.runtime("start", bundle.id)
       let pid = try #require(try await bundle.state()["pid"] as? Int)
@@ -115,7 +116,8 @@ struct SpecificationTests {
         try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/ns/\(name)")
       }
       let names = ["user", "net", "ipc", "uts", "pid"]
-      let script = names.map { "readlink /proc/self/ns/\($0)" }.joined(separator: ";") + "; id -u; cat /proc/self/uid_map"
+      let script =
+        names.map { "readlink /proc/self/ns/\($0)" }.joined(separator: ";") + "; id -u; cat /proc/self/uid_map"
       try await bundle.describe(["sh", "-c", script]) { spec in
         spec.hostname = nil
         spec.linux?.resources = nil
@@ -185,8 +187,10 @@ struct SpecificationTests {
         print(run.communicate()[0])
         """
       let output = try await Command.run(
-        ["python3", "-c", script, socket, Bundle.executable.string, "--root", bundle.root.string, "run", "--bundle",
-          bundle.path.string, bundle.id])
+        [
+          "python3", "-c", script, socket, Bundle.executable.string, "--root", bundle.root.string, "run", "--bundle",
+          bundle.path.string, bundle.id,
+        ])
       #expect(output.stdout.contains("Disk quota exceeded") || output.stdout.contains("Quota exceeded"), "\(output)")
       #expect(output.stdout.contains("1\n"))
       let refused = try await bundle.sh("true", expecting: 1) { spec in
@@ -236,13 +240,14 @@ struct SpecificationTests {
         spec.mounts?.append(.init(destination: "/data", type: "bind", source: "config.json", options: ["bind", "ro"]))
       }
       #expect(relative.stdout.contains("ociVersion"))
-      #expect(try await bundle.sh("echo $$; cat /proc/1/comm") { spec in
-        spec.linux?.namespaces?.removeAll { $0.type == "pid" }
-        spec.mounts?.removeAll { $0.destination == "/proc" }
-        spec.mounts?.append(.init(destination: "/proc", type: "bind", source: "/proc", options: ["rbind"]))
-        spec.linux?.maskedPaths = nil
-        spec.linux?.readonlyPaths = nil
-      }.lines.count == 2)
+      #expect(
+        try await bundle.sh("echo $$; cat /proc/1/comm") { spec in
+          spec.linux?.namespaces?.removeAll { $0.type == "pid" }
+          spec.mounts?.removeAll { $0.destination == "/proc" }
+          spec.mounts?.append(.init(destination: "/proc", type: "bind", source: "/proc", options: ["rbind"]))
+          spec.linux?.maskedPaths = nil
+          spec.linux?.readonlyPaths = nil
+        }.lines.count == 2)
       try await bundle.describe(["ls", "/"])
       let chrooted = try await bundle.runtime("run", "--no-pivot", "--bundle", bundle.path.string, bundle.id)
       #expect(chrooted.lines.contains("bin") && !chrooted.lines.contains("usr"), "\(chrooted)")

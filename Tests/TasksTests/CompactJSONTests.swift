@@ -1,8 +1,8 @@
 import FoundationEssentials
 import Protocol
+import QuickJSON
 import Testing
 
-import QuickJSON
 @testable import ShimCore
 
 /// What is written by hand is what JSONDecoder reads.

@@ -1,8 +1,7 @@
 import FoundationEssentials
 import OCI
-import Testing
-
 import QuickJSON
+import Testing
 
 /// The quick decoder agrees with JSONDecoder, or throws.
 @Suite struct QuickDecoderTests {

@@ -204,8 +204,6 @@ ssize_t cl_getdents(int fd, void *buffer, size_t size);
 int cl_getcwd(char *buffer, size_t size);
 /// execve/execveat: Swift's Glibc module imports execve, but with optionality that forces copies.
 int cl_execve(const char *path, char *const argv[], char *const envp[]);
-/// execve(2) with this process's own environment, of which Swift 6 does not let the global be read.
-int cl_execute_again(const char *path, char *const argv[]);
 /// Every signal back to its default action and none blocked; async-signal-safe.
 void cl_reset_signals(void);
 /// Blocks every signal, as a 64-bit mask out for cl_restore_signals.

@@ -55,7 +55,8 @@ enum CreateCommand {
     guard let path = arguments["console-socket"], !path.isEmpty else {
       guard !needed else {
         throw Fault(
-          .invalidArgument, "cannot allocate tty if gantry-runtime will detach without setting console socket: give --console-socket")
+          .invalidArgument,
+          "cannot allocate tty if gantry-runtime will detach without setting console socket: give --console-socket")
       }
       return nil
     }

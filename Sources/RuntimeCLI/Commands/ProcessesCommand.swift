@@ -27,7 +27,9 @@ enum ProcessesCommand {
     let lines = text.split(separator: "\n")
     guard let head = lines.first,
       let column = head.split(separator: " ").firstIndex(of: "PID")
-    else { throw Fault(.invalidArgument, "ps shows no column PID with these options: ps \(options.joined(separator: " "))") }
+    else {
+      throw Fault(.invalidArgument, "ps shows no column PID with these options: ps \(options.joined(separator: " "))")
+    }
     let wanted = Set(pids)
     let rows = lines.dropFirst().filter { line in
       let fields = line.split(separator: " ")

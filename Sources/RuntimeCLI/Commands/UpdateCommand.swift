@@ -10,7 +10,8 @@ enum UpdateCommand {
   static let command = Command(
     usage: "ID", help: "change a container's limits",
     flags: [
-      .value("resources", "r", "a file (- for standard input) with the limits, as linux.resources; other flags are not read"),
+      .value(
+        "resources", "r", "a file (- for standard input) with the limits, as linux.resources; other flags are not read"),
       .value("blkio-weight", nil, "10 to 1000"),
       .value("cpu-period", nil, "microseconds"),
       .value("cpu-quota", nil, "microseconds a period, -1 for no limit"),
@@ -105,7 +106,9 @@ enum UpdateCommand {
     let lower = text.lowercased()
     if lower == "-1" { return -1 }
     let digits = lower.prefix { $0.isNumber }
-    let shifts: [Substring: Int64] = ["": 0, "b": 0, "k": 10, "kb": 10, "m": 20, "mb": 20, "g": 30, "gb": 30, "t": 40, "tb": 40]
+    let shifts: [Substring: Int64] = [
+      "": 0, "b": 0, "k": 10, "kb": 10, "m": 20, "mb": 20, "g": 30, "gb": 30, "t": 40, "tb": 40,
+    ]
     guard let number = Int64(digits), let shift = shifts[lower.dropFirst(digits.count)] else { return nil }
     let (product, overflow) = number.multipliedReportingOverflow(by: 1 << shift)
     return overflow ? nil : product
