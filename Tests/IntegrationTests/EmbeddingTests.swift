@@ -30,6 +30,25 @@ struct EmbeddingTests {
       environment: engine.environment, expecting: 7)
     #expect(output.stdout == "out\n")
     #expect(output.stderr == "err\n")
+    // Hooks of the description run around it, each with the container's state.
+    let hook = "\(folder)/hook"
+    let script = #"""
+      #!/bin/sh
+      sed 's/.*"status":"\([a-z]*\)".*/\1/' >>\#(folder)/hooks
+      echo >>\#(folder)/hooks
+      """#
+    try script.write(toFile: hook, atomically: false, encoding: .utf8)
+    chmod(hook, 0o755)
+    _ = try await Command.shell(
+      """
+      cd \(folder)/bundle
+      jq '[{path: "\(hook)"}] as $hook | .hooks = {createRuntime: $hook, poststart: $hook, poststop: $hook}' \
+        config.json >new && mv new config.json
+      """)
+    _ = try await Command.run(
+      ["/bin/sh", "-c", "cd \(folder); exec \(example) bundle sh -c true"], environment: engine.environment)
+    let told = try String(contentsOfFile: "\(folder)/hooks", encoding: .utf8).split(separator: "\n")
+    #expect(told == ["creating", "running", "stopped"])
     let missing = try await Command.run(
       ["/bin/sh", "-c", "cd \(folder); exec \(example) bundle nosuch"], environment: engine.environment, expecting: nil)
     #expect(missing.status == 1)
