@@ -12,12 +12,6 @@ extension PlannedMount {
     default: false
     }
   }
-
-  /// Whether it shows the container's cgroup.
-  var showsCgroup: Bool {
-    if case .cgroup = action { return true }
-    return false
-  }
 }
 
 /// The mounts of a container, made in its own namespaces.
