@@ -44,6 +44,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 
 let layer0: [Target] = [
   .target(name: "CLinux"),
+  .target(name: "CProtect"),
   .systemLibrary(name: "CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
   .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
   .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
@@ -51,6 +52,7 @@ let layer0: [Target] = [
   .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
   library("Faults"),
   library("Linux", ["CLinux", "Faults", system]),
+  library("QuickJSON"),
   library("OCI", ["Faults"]),
   library("LogFormat"),
 ]
@@ -72,9 +74,14 @@ let layer2: [Target] = [
   library(
     "Images", ["ContentStore", "Archive", "Linux", "OCI", "JSONRPC", "Protocol", "Faults", crypto, grdb, log, system]),
   library("Snapshots", ["Archive", "Linux", "OCI", "Protocol", "Faults", grdb, log, system]),
-  library("Runtime", ["CLinux", "Linux", "Cgroups", "OCI", "Faults", system]),
+  library("Runtime", ["CLinux", "Linux", "Cgroups", "QuickJSON", "OCI", "Faults", system]),
   library(
-    "ShimCore", ["Runtime", "CLinux", "Cgroups", "JSONRPC", "Protocol", "Linux", "LogFormat", "OCI", "Faults", system]),
+    "RuntimeCLI", ["Runtime", "Cgroups", "Seccomp", "CLinux", "Linux", "QuickJSON", "OCI", "Faults", system]),
+  library(
+    "ShimCore",
+    [
+      "Runtime", "CLinux", "Cgroups", "JSONRPC", "Protocol", "Linux", "LogFormat", "QuickJSON", "OCI", "Faults", system,
+    ]),
   library(
     "Tasks", ["ShimCore", "CLinux", "Linux", "Cgroups", "Seccomp", "OCI", "JSONRPC", "Protocol", "Faults", log, system]),
   library(
@@ -102,6 +109,9 @@ let services: [Target] = [
     name: "gantry-shim", dependencies: ["ShimCore", system], path: "Services/Shim", swiftSettings: swiftSettings,
     linkerSettings: staticExecutable),
   service("gantry-logger", "Logger", ["LogDelivery", "LogFiles", "Linux", system]),
+  .executableTarget(
+    name: "gantry-runtime", dependencies: ["RuntimeCLI", "CProtect"], path: "Services/Runtime",
+    swiftSettings: swiftSettings, linkerSettings: staticExecutable),
 ]
 
 let layer3: [Target] = [
@@ -109,6 +119,9 @@ let layer3: [Target] = [
   .executableTarget(
     name: "gantry", dependencies: ["CLI"], path: "Sources/gantry", swiftSettings: swiftSettings,
     linkerSettings: staticExecutable),
+  .executableTarget(
+    name: "task-example", dependencies: ["JSONRPC", "Protocol", "Linux", "OCI", "Faults", system],
+    path: "Protocols/swift", swiftSettings: swiftSettings),
   .executableTarget(name: "protogen", path: "Sources/protogen", swiftSettings: swiftSettings),
   .target(
     name: "TestSupport", dependencies: [.product(name: "Subprocess", package: "swift-subprocess"), system],
@@ -130,7 +143,10 @@ let testSupport: Target.Dependency = "TestSupport"
 let allTests: [Target] = [
   tests(
     "TasksTests",
-    ["Tasks", "ShimCore", "Cgroups", "LogFormat", "Protocol", "JSONRPC", "Linux", "OCI", "Faults", log, system]),
+    [
+      "Tasks", "ShimCore", "Cgroups", "LogFormat", "Protocol", "JSONRPC", "Linux", "QuickJSON", "OCI", "Faults", log,
+      system,
+    ]),
   tests("LogDeliveryTests", ["LogDelivery", "LogFiles", "LogFormat", "Protocol", "Linux", "Faults", system]),
   tests("ArchiveTests", ["Archive", "ArchiveFixtures", "Faults", "Linux", system]),
   tests(
@@ -149,6 +165,8 @@ let allTests: [Target] = [
     name: "runtime-probe", dependencies: ["Runtime", "Cgroups", "Linux", "OCI", "Faults", system],
     path: "Tests/RuntimeProbe", swiftSettings: swiftSettings),
   tests("RuntimeTests", ["runtime-probe", "Runtime", "Seccomp", "Linux", "OCI", "Faults", system]),
+  tests(
+    "RuntimeCLITests", [testSupport, "RuntimeCLI", "Runtime", "Linux", "QuickJSON", "OCI", "Faults", system]),
   tests("OCITests", ["OCI", "Faults"]),
   tests("CLITests", ["CLI", "JSONRPC", "Protocol", "Linux", "Faults", system]),
   tests("ContentStoreTests", ["ContentStore", "OCI", "Faults", system]),
@@ -161,7 +179,7 @@ let allTests: [Target] = [
   .testTarget(
     name: "FaultTests", dependencies: [testSupport, system], exclude: ["cycles"], swiftSettings: swiftSettings),
   .testTarget(
-    name: "IntegrationTests", dependencies: [testSupport, system],
+    name: "IntegrationTests", dependencies: ["task-example", testSupport, system],
     exclude: ["cgroup2", "cgroup2-checks", "log-sink", "terminal-session"], swiftSettings: swiftSettings),
 ]
 

@@ -106,6 +106,17 @@ public struct Cgroup: Sendable, Equatable {
     return try Self.openFolder(unified.path + range)
   }
 
+  /// An existing cgroup below this one, in every tree that this one is in: a process that enters it stays below all limits
+  /// of this one. Fails with `notFound` where a tree has no such folder, and with `invalidArgument` on a path that leads out.
+  public func existing(below path: String) throws(Fault) -> Cgroup {
+    let cgroup = try Cgroup.open(path: self.path + "/" + path, hierarchy: hierarchy)
+    guard cgroup.distinctFolders.count == distinctFolders.count else {
+      throw Fault(
+        .notFound, "the cgroup \(path) exists below \(self.path) in some trees only: make it in all of them first")
+    }
+    return cgroup
+  }
+
   /// Opens what a child needs to enter the v1 trees by itself. Empty on v2.
   public func entrance() throws(Fault) -> CgroupEntrance {
     try CgroupEntrance(folders: distinctFolders.filter { $0.version == .v1 })

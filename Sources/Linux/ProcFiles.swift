@@ -64,6 +64,12 @@ public enum ProcFiles {
     return bytes.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
   }
 
+  /// The environment that this process was started with, `KEY=value` each.
+  public static func ownEnvironment() -> [String] {
+    let bytes = (try? Files.read("/proc/self/environ", limit: 4 << 20)) ?? []
+    return bytes.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
+  }
+
   /// How many threads this process has; 1 is what fork-like code in a child needs.
   public static func threadCount() -> Int { Int(cl_thread_count()) }
 

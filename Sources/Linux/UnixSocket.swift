@@ -30,12 +30,14 @@ public struct PeerCredentials: Sendable, Equatable, Hashable {
 
 /// Unix stream sockets by path, pairs, and descriptors sent through them.
 public enum UnixSocket {
-  /// The kind of a socket pair.
+  /// The kind of a socket.
   public enum Kind: Sendable {
     /// A stream of bytes.
     case stream
     /// Messages that stay whole, with an end of input.
     case sequentialPackets
+
+    fileprivate var type: __socket_type { self == .stream ? SOCK_STREAM : SOCK_SEQPACKET }
   }
 
   /// A listening socket at `path`, which gets `mode` and the group before anybody can connect.
@@ -46,9 +48,10 @@ public enum UnixSocket {
   ///   - mode: permissions of the socket, 0660 at most by our rules.
   ///   - gid: the group that may connect; nil leaves the caller's.
   public static func listen(
-    path: FilePath, mode: UInt32 = 0o600, gid: UInt32? = nil, backlog: Int32 = 1024, nonBlocking: Bool = true
+    path: FilePath, kind: Kind = .stream, mode: UInt32 = 0o600, gid: UInt32? = nil, backlog: Int32 = 1024,
+    nonBlocking: Bool = true
   ) throws(Errno) -> OwnedDescriptor {
-    let socket = try make(SOCK_STREAM, nonBlocking: nonBlocking)
+    let socket = try make(kind.type, nonBlocking: nonBlocking)
     let temporary = path.string + ".new"
     try? Files.unlink(temporary)
     let address = try Address(temporary)
@@ -65,9 +68,11 @@ public enum UnixSocket {
     return socket
   }
 
-  /// A stream socket connected to `path`.
-  public static func connect(path: FilePath, nonBlocking: Bool = false) throws(Errno) -> OwnedDescriptor {
-    let socket = try make(SOCK_STREAM, nonBlocking: false)
+  /// A socket connected to `path`.
+  public static func connect(
+    path: FilePath, kind: Kind = .stream, nonBlocking: Bool = false
+  ) throws(Errno) -> OwnedDescriptor {
+    let socket = try make(kind.type, nonBlocking: false)
     let address = try Address(path.string)
     try check(cl_unix_connect(socket.rawValue, address.path))
     if nonBlocking { try Descriptors.setNonBlocking(socket.rawValue, true) }
@@ -91,10 +96,10 @@ public enum UnixSocket {
   /// Two connected sockets, both close-on-exec.
   public static func pair(_ kind: Kind = .stream, nonBlocking: Bool = false) throws(Errno) -> Pair {
     var ends: (Int32, Int32) = (-1, -1)
-    let type = kind == .stream ? SOCK_STREAM : SOCK_SEQPACKET
     let flags = Int32(SOCK_CLOEXEC.rawValue) | (nonBlocking ? Int32(SOCK_NONBLOCK.rawValue) : 0)
     let result = withUnsafeMutableBytes(of: &ends) {
-      Glibc.socketpair(AF_UNIX, Int32(type.rawValue) | flags, 0, $0.baseAddress!.assumingMemoryBound(to: Int32.self))
+      Glibc.socketpair(
+        AF_UNIX, Int32(kind.type.rawValue) | flags, 0, $0.baseAddress!.assumingMemoryBound(to: Int32.self))
     }
     if result != 0 { throw Errno(rawValue: errno) }
     return Pair(OwnedDescriptor(ends.0), OwnedDescriptor(ends.1))

@@ -2,6 +2,7 @@ public import Cgroups
 public import Faults
 public import Linux
 public import OCI
+public import SystemPackage
 
 /// One step of mounting a container's root file system, as snapshots describe it.
 public struct RootfsMount: Sendable, Equatable {
@@ -46,6 +47,21 @@ public struct ContainerRequest: Sendable {
   public var useInit: Bool
   /// Whether the program waits for `ContainerProcess.start()`. False is the fast path.
   public var waitForStart: Bool
+  /// A listening socket of sequential packets (`ContainerGate.listen`): the program waits for whoever connects to it, in
+  /// whatever process, so that the caller may end before. Wins over `waitForStart`.
+  public var gate: Int32?
+  /// Who the container is to hooks and supervisors; needed with `spec.hooks` and `SCMP_ACT_NOTIFY`.
+  public var identity: ContainerIdentity?
+  /// Descriptors that become 3 and the following ones of the program.
+  public var passedDescriptors: [Int32] = []
+  /// Whether the root gets the ids of the container's user namespace; false when its files have them already.
+  public var mapsRootfs = true
+  /// The folder that the root comes from, where hooks that run before the root is changed will find it.
+  public var rootPlace: String?
+  /// Whether the program stays in the caller's session keyring.
+  public var keepsKeyring = false
+  /// False changes the root by chroot, for machines that run from their initramfs. Found out by itself where it must be.
+  public var pivots = true
   /// For tests of this package: mount the layers as kernels before 6.8 need it.
   package var forceLegacyOverlay = false
 
@@ -81,6 +97,12 @@ public struct ExecRequest: Sendable {
   public var cgroup: Cgroup?
   /// Descriptors 0, 1 and 2.
   public var io: ProcessIO
+  /// The container's description and name; needed for a filter with `SCMP_ACT_NOTIFY`.
+  public var container: (spec: RuntimeSpec, identity: ContainerIdentity)?
+  /// Descriptors that become 3 and the following ones of the program.
+  public var passedDescriptors: [Int32] = []
+  /// Whether the program stays in the caller's session keyring.
+  public var keepsKeyring = false
 
   /// A request.
   public init(
@@ -105,16 +127,25 @@ public struct ContainerProcess: ~Copyable {
   public let pidFD: PidFD
   /// The terminal's master, when one was asked for. Not non-blocking.
   public var console: OwnedDescriptor?
+  /// What poststart hooks of a container that runs failed with. The container runs on.
+  public private(set) var warnings: [Fault]
   /// Our end of the handshake while the process waits for `start`.
   var channel: OwnedDescriptor?
+  private let supervisor: SeccompListener?
+  private let hooks: (spec: RuntimeSpec, identity: ContainerIdentity)?
 
   init(
-    pid: Int32, pidFD: consuming PidFD, console: consuming OwnedDescriptor?, channel: consuming OwnedDescriptor?
+    pid: Int32, pidFD: consuming PidFD, console: consuming OwnedDescriptor?, channel: consuming OwnedDescriptor? = nil,
+    supervisor: SeccompListener? = nil, hooks: (spec: RuntimeSpec, identity: ContainerIdentity)? = nil,
+    warnings: [Fault] = []
   ) {
     self.pid = pid
     self.pidFD = pidFD
     self.console = console
     self.channel = channel
+    self.supervisor = supervisor
+    self.hooks = hooks
+    self.warnings = warnings
   }
 
   /// The master, owned by the caller from now on; nil without a terminal or when it was taken before.
@@ -126,7 +157,42 @@ public struct ContainerProcess: ~Copyable {
   /// waited for. `conflict` when it has been started before.
   public mutating func start() throws(Fault) {
     guard let channel = channel.take() else { throw Fault(.conflict, "the container has been started before") }
-    try Launch.letRun(channel.rawValue, pid: pid)
+    try Launch.letRun(channel.rawValue, pid: pid, pidfd: pidFD.descriptor.rawValue, supervisor)
+    if let hooks { warnings += Hooks.started(hooks.spec, hooks.identity, pid: pid) }
+  }
+}
+
+/// Where a container waits that one process makes and another one starts.
+public enum ContainerGate {
+  /// The socket for `ContainerRequest.gate`, at `path` in a folder that only root can enter.
+  public static func listen(_ path: FilePath) throws(Fault) -> OwnedDescriptor {
+    try step("make the socket \(path)") { () throws(Errno) in
+      try UnixSocket.listen(path: path, kind: .sequentialPackets, backlog: 16, nonBlocking: false)
+    }
+  }
+
+  /// Whether a container waits there. It goes on waiting.
+  public static func isWaiting(_ path: FilePath) -> Bool {
+    (try? UnixSocket.connect(path: path, kind: .sequentialPackets)) != nil
+  }
+
+  /// Lets the container that waits at `path` run its program; returns when it runs and poststart hooks have run.
+  ///
+  /// - Parameters:
+  ///   - process: its first process, of which `pid` is the number.
+  /// - Returns: what poststart hooks failed with; the container runs on.
+  ///
+  /// Fails as `ContainerProcess.start` does, and then the process is killed; `conflict` when nothing waits there.
+  public static func start(
+    _ path: FilePath, process: borrowing PidFD, pid: Int32, spec: RuntimeSpec, identity: ContainerIdentity,
+    filterFlags: UInt32
+  ) throws(Fault) -> [Fault] {
+    let supervisor = try SeccompListener(flags: filterFlags, spec: spec, identity: identity)
+    let socket = try step("start the container: it does not wait for a start", code: .conflict) { () throws(Errno) in
+      try UnixSocket.connect(path: path, kind: .sequentialPackets)
+    }
+    try Launch.letRun(socket.rawValue, pid: pid, pidfd: process.descriptor.rawValue, supervisor)
+    return Hooks.started(spec, identity, pid: pid)
   }
 }
 

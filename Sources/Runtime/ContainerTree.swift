@@ -112,6 +112,8 @@ struct ContainerTree {
   /// CVE-2021-30465: the target is held by descriptor; when somebody swapped the path meanwhile the start fails.
   func attach(_ mount: Int32, at path: String, _ kind: Target, isKernelFileSystem: Bool = false) throws(Fault) {
     let clean = "/" + Self.components(path).joined(separator: "/")
+    // A procfs that is bound, as with the host's pid namespace, goes where a new one would.
+    let isKernelFileSystem = isKernelFileSystem || (clean == "/proc" && Self.isProcfs(mount))
     if isKernelFileSystem {
       if let found = try? FileStatus(at: root, String(clean.dropFirst())), found.kind != .directory {
         throw Fault(
@@ -139,6 +141,11 @@ struct ContainerTree {
         .invalidArgument, "\"/sys\" cannot be mounted on by anything but sysfs: use a folder below another path")
     }
     try attachChecked(mount, on: target, path: clean)
+  }
+
+  /// Whether `mount` is the top of a procfs, whose inode has the number 1 (linux/proc_ns.h).
+  private static func isProcfs(_ mount: Int32) -> Bool {
+    (try? Files.fileSystemType(mount)) == FileSystemMagic.proc && (try? FileStatus(of: mount).inode) == 1
   }
 
   private func attachChecked(_ mount: Int32, on target: borrowing OwnedDescriptor, path: String) throws(Fault) {

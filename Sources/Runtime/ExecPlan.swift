@@ -17,6 +17,8 @@ enum Exec {
     init(_ request: ExecRequest) throws(Fault) {
       process = try ProcessPlan(
         request.process, filter: request.seccompFilter, filterFlags: request.seccompFlags, io: request.io)
+      process.passed = request.passedDescriptors
+      process.keepsKeyring = request.keepsKeyring
       var kinds: NamespaceKinds = []
       for namespace in request.namespaces {
         guard let kind = InitPlan.kinds[namespace.type] else {
@@ -42,19 +44,19 @@ enum Exec {
       }
       _ = cl_prctl(Int32(CL_PR_SET_DUMPABLE), 0, 0, 0, 0)
       _ = setsid()
-      try SessionKeyring.make()
+      if !plan.process.keepsKeyring { try SessionKeyring.make() }
+      try plan.process.scheduling.applyInitialCPUs()
       umask(0)
 
       // 2. The cgroup. Then, before any process of the container can see this one, every descriptor goes that is not the
       //    program's, the handshake or the container's pidfd (CVE-2016-9962, CVE-2024-21626). Then all namespaces at once,
       //    of the process that the pidfd holds: none can be exchanged meanwhile.
-      let refused = cgroup.enter()
-      guard refused == 0 else {
-        throw Fault(.internal, "cannot enter the container's cgroup", cause: [Errno(rawValue: refused).description])
-      }
+      try Init.enter(cgroup)
+      try plan.process.scheduling.applyFinalCPUs()
       var process = plan.process
       var container = container
-      process.io = try StandardDescriptors.isolate(process.io, channel: &channel, kept: &container)
+      try StandardDescriptors.isolate(
+        &process.io, passed: &process.passed, channel: &channel, kept: &container)
       let kinds = plan.namespaces.subtracting(.pid)
       let joined = container
       try step("join the container's namespaces", code: .conflict) { () throws(Errno) in
@@ -62,11 +64,7 @@ enum Exec {
       }
       Descriptors.close(container)
       if plan.namespaces.contains(.user) {
-        try step("become root of the user namespace") { () throws(Errno) in
-          try check(cl_setgroups(0, nil))
-          try check(cl_setresgid(0))
-          try check(cl_setresuid(0))
-        }
+        try Init.becomeRootInside()
       }
 
       // 3. A terminal, from the container's devpts.
@@ -77,7 +75,7 @@ enum Exec {
         }
         terminal = try Console.open(root: root.rawValue, size: process.consoleSize, channel: channel)
       }
-      try Program.run(process, terminal: terminal, channel: &channel, useInit: false, waitForStart: false)
+      try Program.run(process, terminal: terminal, channel: &channel)
     } catch {
       Handshake.report(channel, error)
     }

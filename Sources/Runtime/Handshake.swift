@@ -10,6 +10,12 @@ enum Handshake {
   enum Kind: UInt8 {
     /// Parent → child: your user namespace has its maps.
     case mapped = 0x4d
+    /// Child → parent, with a pidfd: the container's first process, made by one that has joined its user namespace.
+    case born = 0x42
+    /// Child → parent: all mounts are made and the old root is still there; run the hooks that want that.
+    case prepared = 0x50
+    /// Parent → child, with the container's state: they have run; now the child's own.
+    case hooked = 0x48
     /// Child → parent, with a descriptor: the terminal's master.
     case console = 0x43
     /// Child → parent: everything is set up, I wait.
@@ -18,6 +24,8 @@ enum Handshake {
     case go = 0x47
     /// Child → parent: nothing but the filter and exec are left.
     case executing = 0x58
+    /// Child → parent: the descriptor of this number is for the filter's supervisor; answered by `go`.
+    case listener = 0x4c
     /// Child → parent: the fault follows; I exit.
     case fault = 0x46
   }

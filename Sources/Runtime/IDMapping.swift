@@ -24,6 +24,13 @@ struct IDMapping {
     root = (try Self.root(uids, "uidMappings"), try Self.root(gids, "gidMappings"))
   }
 
+  /// The ids of a user namespace that exists. Its root is not the host's: layers are given the same ids.
+  init(joined namespace: Int32, root: (uid: UInt32, gid: UInt32)) {
+    self.namespace = namespace
+    layers = namespace
+    self.root = root
+  }
+
   /// `maps` as uid_map and gid_map have it.
   static func text(_ maps: [RuntimeSpec.IDMapping]) -> String {
     maps.map { "\($0.containerID) \($0.hostID) \($0.size)\n" }.joined()
@@ -43,7 +50,7 @@ struct IDMapping {
   }
 
   /// Gives the detached `mount` of `path` the ids of `namespace`. A file system that cannot do that is named.
-  func apply(_ namespace: Int32, to mount: Int32, _ path: String, recursive: Bool) throws(Fault) {
+  static func apply(_ namespace: Int32, to mount: Int32, _ path: String, recursive: Bool) throws(Fault) {
     do throws(Errno) {
       try Mounts.change(mount, userNamespace: namespace, recursive: recursive)
     } catch {
@@ -52,7 +59,7 @@ struct IDMapping {
           faultCode(for: error, otherwise: .internal),
           "cannot give \(path) the ids of the container's user namespace", cause: [error.description])
       }
-      let kind = Self.fileSystem(of: path).map { "the file system \($0)" } ?? "its file system"
+      let kind = fileSystem(of: path).map { "the file system \($0)" } ?? "its file system"
       throw Fault(
         .unsupported,
         "\(path) cannot be given the ids of the container's user namespace: \(kind)"

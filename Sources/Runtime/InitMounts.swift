@@ -20,8 +20,9 @@ enum InitMounts {
   static func attachRoot(_ plan: InitPlan) throws(Fault) -> Int32 {
     try step("mount the container's root file system") { () throws(Errno) in
       switch plan.root {
+      case nil: throw Errno.invalidArgument
       case .detached(let mount):
-        try Mounts.attach(mount, at: nil, "/")
+        try Mounts.attach(mount, at: nil, plan.rootPlace)
         return mount
       case .legacy(let folder, let data, let attributes):
         if Glibc.chdir(folder) != 0 { throw Errno(rawValue: errno) }
@@ -137,23 +138,25 @@ enum InitMounts {
   }
 
   /// The new root becomes `/`, and the old one is gone.
-  static func changeRoot(to root: Int32, propagation: MountPropagation?) throws(Fault) {
+  static func changeRoot(to root: Int32, _ plan: InitPlan) throws(Fault) {
     try step("enter the new root") { () throws(Errno) in
       if Glibc.fchdir(root) != 0 { throw Errno(rawValue: errno) }
     }
     do throws(Errno) {
+      guard plan.pivots else { throw Errno.invalidArgument }
       try Mounts.pivotRoot(".", putOld: ".")
       // The old root is now mounted over the new one and is our root; take it away.
       try Mounts.detach(".")
       if Glibc.chdir("/") != 0 { throw Errno(rawValue: errno) }
     } catch {
-      // EINVAL: the old root is the kernel's initial one (a system that runs from its initramfs), which cannot be moved.
+      // EINVAL: the old root is the kernel's initial one (a system that runs from its initramfs), which cannot be moved;
+      // or the caller says so.
       guard error == .invalidArgument else {
         throw Fault(.internal, "cannot make the container's root file system its root", cause: [error.description])
       }
-      try leaveInitialRoot(root)
+      try leaveInitialRoot(root, isOnFolder: plan.rootPlace != "/")
     }
-    if let propagation {
+    if let propagation = plan.rootPropagation {
       try step("set the propagation of the root") { () throws(Errno) in
         try Mounts.setPropagation(ofAll: propagation)
       }
@@ -161,8 +164,10 @@ enum InitMounts {
   }
 
   /// chroot, after the host's other mounts were taken out of this namespace: what is left below is an initramfs.
-  private static func leaveInitialRoot(_ root: Int32) throws(Fault) {
+  private static func leaveInitialRoot(_ root: Int32, isOnFolder: Bool) throws(Fault) {
     try step("take the host's mounts out of the container's namespace") { () throws(Errno) in
+      // An exec enters the namespace at its top: that must be the new root, not a folder of the old one.
+      if isOnFolder { try Mounts.attach(root, at: nil, "/") }
       for line in try Files.readText("/proc/self/mountinfo", limit: 16 << 20).split(separator: "\n").reversed() {
         let fields = line.split(separator: " ")
         guard fields.count > 4, fields[4] != "/" else { continue }

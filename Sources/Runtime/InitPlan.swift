@@ -17,7 +17,17 @@ final class InitPlan {
   let joined: [(descriptor: Int32, kind: NamespaceKinds)]
   /// A pid namespace that the parent has to enter before the clone.
   let joinedPID: Int32?
-  let root: RootMount.Prepared
+  /// A user namespace in which the child is made by a process that joins it first.
+  let joinedUser: Int32?
+  /// Whether the mount namespace is joined: it is then taken with the mounts and the root that it has.
+  let joinsMounts: Bool
+  let clocks: ClockPlan?
+  let interfaces: [PlannedInterface]
+  let memoryPolicy: MemoryPolicyPlan?
+  let root: RootMount.Prepared?
+  /// Where the root is attached: over the old one, or, for hooks that look for it there, on the folder that it comes from.
+  let rootPlace: String
+  let pivots: Bool
   let rootIsReadOnly: Bool
   let rootPropagation: MountPropagation?
   let mounts: [PlannedMount]
@@ -30,7 +40,11 @@ final class InitPlan {
   let persona: UInt?
   let cgroupView: CgroupView?
   let useInit: Bool
-  let waitForStart: Bool
+  let start: Program.Start
+  /// What runs before the root is changed: in the parent, then in the child.
+  let runtimeHooks: [(name: String, hooks: [RuntimeSpec.Hook])]
+  let containerHooks: [RuntimeSpec.Hook]
+  let listener: SeccompListener?
   /// `uid_map` and `gid_map` of a user namespace of its own.
   let userMap: String
   let groupMap: String
@@ -43,16 +57,32 @@ final class InitPlan {
     self.bag = bag
     let spec = request.spec
     let linux = spec.linux ?? RuntimeSpec.Linux()
-    try Self.refuseUnknown(spec, linux)
+    try Self.refuseUnknown(linux)
     guard let process = spec.process else {
       throw Fault(.invalidArgument, "the description has no process: say what to run")
     }
-    self.process = try ProcessPlan(
+    let hooks = spec.hooks ?? RuntimeSpec.Hooks()
+    try Hooks.validate(hooks)
+    guard hooks == RuntimeSpec.Hooks() || request.identity != nil else {
+      throw Fault(.invalidArgument, "the description has hooks, but the container has no name to give to them")
+    }
+    runtimeHooks = [("prestart", hooks.prestart), ("createRuntime", hooks.createRuntime)].compactMap { name, hooks in
+      hooks.flatMap { $0.isEmpty ? nil : (name, $0) }
+    }
+    containerHooks = hooks.createContainer ?? []
+    listener = try SeccompListener(flags: request.seccompFlags, spec: spec, identity: request.identity)
+    var planned = try ProcessPlan(
       process, filter: request.seccompFilter, filterFlags: request.seccompFlags, io: request.io)
+    planned.passed = request.passedDescriptors
+    planned.keepsKeyring = request.keepsKeyring
+    planned.startHooks = hooks.startContainer ?? []
+    self.process = planned
 
     var kinds: NamespaceKinds = []
     var joined: [(Int32, NamespaceKinds)] = []
     var joinedPID: Int32?
+    var joinedUser: Int32?
+    var joinsMounts = false
     for namespace in linux.namespaces ?? [] {
       guard let kind = Self.kinds[namespace.type] else {
         throw Fault(.unsupported, "a namespace of the type \(namespace.type) is not supported")
@@ -61,39 +91,65 @@ final class InitPlan {
         kinds.insert(kind)
         continue
       }
-      guard kind != .user, kind != .mount else {
-        throw Fault(.unsupported, "joining an existing \(namespace.type) namespace (\(path)) is not supported")
-      }
       let descriptor = try step("open the \(namespace.type) namespace \(path)", code: .notFound) { () throws(Errno) in
         bag.add(try openat2(nil, path, .readOnly))
       }
-      if kind == .pid { joinedPID = descriptor } else { joined.append((descriptor, kind)) }
+      switch kind {
+      case .pid: joinedPID = descriptor
+      case .user: joinedUser = descriptor
+      case .mount:
+        joinsMounts = true
+        joined.append((descriptor, kind))
+      default: joined.append((descriptor, kind))
+      }
     }
-    guard kinds.contains(.mount) else {
+    guard kinds.contains(.mount) || joinsMounts else {
       throw Fault(.invalidArgument, "the description has no mount namespace: a container always has one of its own")
     }
+    if joinsMounts { try Self.refuseMounts(spec, linux) }
+    self.joinsMounts = joinsMounts
+    self.joinedUser = joinedUser
+    clocks = try ClockPlan(linux.timeOffsets, isNew: kinds.contains(.time))
+    interfaces = try PlannedInterface.plan(
+      linux.netDevices ?? [:], hasNetwork: kinds.contains(.network) || joined.contains { $0.1 == .network })
+    memoryPolicy = try MemoryPolicyPlan(linux.memoryPolicy)
     ownsCgroupNamespace = kinds.contains(.cgroup)
     ownsUserNamespace = kinds.contains(.user)
-    newNamespaces = kinds.subtracting(.cgroup)
+    newNamespaces = kinds.subtracting([.cgroup, .time])
     self.joined = joined
     self.joinedPID = joinedPID
 
-    userMap = try Self.map(linux.uidMappings, needed: ownsUserNamespace, "uidMappings")
-    groupMap = try Self.map(linux.gidMappings, needed: ownsUserNamespace, "gidMappings")
+    // A namespace that is joined has its maps; a description may repeat them.
+    userMap = try Self.map(joinedUser == nil ? linux.uidMappings : nil, needed: ownsUserNamespace, "uidMappings")
+    groupMap = try Self.map(joinedUser == nil ? linux.gidMappings : nil, needed: ownsUserNamespace, "gidMappings")
     var mapping: IDMapping?
     if ownsUserNamespace {
       mapping = try IDMapping(uids: linux.uidMappings ?? [], gids: linux.gidMappings ?? [], bag: bag)
+    } else if let joinedUser {
+      mapping = IDMapping(joined: joinedUser, root: try UserNamespace.root(of: joinedUser))
     }
     outsideRoot = mapping?.root
 
-    root = try RootMount.prepare(
-      request.rootfs, mapping: mapping, forceLegacy: request.forceLegacyOverlay, bag: bag)
+    if joinsMounts {
+      root = nil
+    } else {
+      root = try RootMount.prepare(
+        request.rootfs, mapping: request.mapsRootfs ? mapping : nil, forceLegacy: request.forceLegacyOverlay, bag: bag)
+    }
+    let seesRoot = !runtimeHooks.isEmpty || !containerHooks.isEmpty
+    rootPlace = seesRoot ? request.rootPlace ?? "/" : "/"
+    pivots = request.pivots
     rootIsReadOnly = spec.root?.readonly ?? false
     rootPropagation = try Self.propagation(linux.rootfsPropagation)
-    let cgroupView = CgroupView(request.cgroup)
+    let label = linux.mountLabel.flatMap { $0.isEmpty ? nil : $0 }
+    guard label == nil || (try? FileStatus("/sys/fs/selinux/enforce")) != nil else {
+      throw Fault(.unsupported, "this machine has no SELinux, so the mount label \(label ?? "") cannot be used")
+    }
+    let showsCgroup = spec.mounts?.contains { $0.type == "cgroup" || $0.type == "cgroup2" } ?? false
+    let cgroupView = showsCgroup ? CgroupView(request.cgroup) : nil
     self.cgroupView = cgroupView
-    mounts = try PlannedMount.plan(spec.mounts ?? [], mapping: mapping, cgroup: cgroupView, bag: bag)
-    devices = try PlannedDevice.plan(linux.devices ?? [], bindFromHost: ownsUserNamespace, bag: bag)
+    mounts = try PlannedMount.plan(spec.mounts ?? [], mapping: mapping, cgroup: cgroupView, label: label, bag: bag)
+    devices = try PlannedDevice.plan(linux.devices ?? [], bindFromHost: mapping != nil, bag: bag)
     maskedPaths = linux.maskedPaths ?? []
     readOnlyPaths = linux.readonlyPaths ?? []
     settings = try KernelSetting.plan(
@@ -116,24 +172,50 @@ final class InitPlan {
     case let other?: throw Fault(.invalidArgument, "\(other) is no personality: LINUX and LINUX32 are")
     }
     useInit = request.useInit
-    waitForStart = request.waitForStart
+    switch (request.waitForStart, request.gate) {
+    case (_, let gate?): start = .whenConnected(gate)
+    case (true, nil): start = .whenTold
+    case (false, nil): start = .atOnce
+    }
   }
+
+  /// Whether the child waits until the parent has done its part for the new namespaces.
+  var awaitsParent: Bool { ownsUserNamespace || !interfaces.isEmpty }
+
+  /// Whether the child waits for hooks of the parent.
+  var awaitsHooks: Bool { !runtimeHooks.isEmpty || !containerHooks.isEmpty || !process.startHooks.isEmpty }
 
   static let kinds: [String: NamespaceKinds] = [
     "mount": .mount, "pid": .pid, "network": .network, "uts": .uts, "ipc": .ipc, "user": .user, "cgroup": .cgroup,
+    "time": .time,
   ]
 
-  /// Fields of the specification that this version does not honour are refused by name, never ignored.
-  private static func refuseUnknown(_ spec: RuntimeSpec, _ linux: RuntimeSpec.Linux) throws(Fault) {
-    let hooks = spec.hooks ?? RuntimeSpec.Hooks()
-    let unsupported: [(String, Bool)] = [
-      ("hooks", hooks != RuntimeSpec.Hooks()), ("linux.netDevices", linux.netDevices?.isEmpty == false),
-      ("linux.intelRdt", linux.intelRdt != nil), ("linux.memoryPolicy", linux.memoryPolicy != nil),
-      ("linux.mountLabel", linux.mountLabel?.isEmpty == false), ("linux.timeOffsets", linux.timeOffsets != nil),
-      ("linux.personality.flags", linux.personality?.flags?.isEmpty == false),
+  /// Fields of the specification that are not honoured are refused by name, never ignored.
+  private static func refuseUnknown(_ linux: RuntimeSpec.Linux) throws(Fault) {
+    guard linux.intelRdt == nil else {
+      throw Fault(
+        .unsupported,
+        "linux.intelRdt is not supported: divide the cache and memory bandwidth with resctrl on the machine itself")
+    }
+    guard linux.personality?.flags?.isEmpty ?? true else {
+      throw Fault(.unsupported, "linux.personality.flags is not supported: the specification defines no flag")
+    }
+  }
+
+  /// A mount namespace that others use already is taken as it is: changing it would change it for them.
+  private static func refuseMounts(_ spec: RuntimeSpec, _ linux: RuntimeSpec.Linux) throws(Fault) {
+    let given: [(String, Bool)] = [
+      ("mounts", spec.mounts?.isEmpty == false), ("root.readonly", spec.root?.readonly == true),
+      ("linux.maskedPaths", linux.maskedPaths?.isEmpty == false),
+      ("linux.readonlyPaths", linux.readonlyPaths?.isEmpty == false),
+      ("linux.devices", linux.devices?.isEmpty == false),
+      ("linux.rootfsPropagation", linux.rootfsPropagation?.isEmpty == false),
+      ("hooks.createContainer", spec.hooks?.createContainer?.isEmpty == false),
     ]
-    for (name, isGiven) in unsupported where isGiven {
-      throw Fault(.unsupported, "this version does not support \(name) in a container's description")
+    for (name, isGiven) in given where isGiven {
+      throw Fault(
+        .invalidArgument,
+        "\(name) is given with an existing mount namespace, which is used with the mounts that it has: leave it out")
     }
   }
 
@@ -158,37 +240,5 @@ final class InitPlan {
     case "unbindable", "runbindable": return .unbindable
     case let other?: throw Fault(.invalidArgument, "\(other) is no mount propagation")
     }
-  }
-}
-
-/// User namespaces that exist only to give their ids to mounts.
-enum UserNamespace {
-  /// A user namespace with these maps, held by its descriptor alone.
-  static func make(userMap: String, groupMap: String) throws(Fault) -> OwnedDescriptor {
-    try step("make a user namespace for the container's files", code: .invalidArgument) { () throws(Errno) in
-      let ends = try UnixSocket.pair()
-      var pidfd: Int32 = -1
-      let pid = try check(cl_clone3(UInt64(CL_CLONE_NEWUSER), SIGCHLD, -1, &pidfd))
-      if pid == 0 {
-        // Lives until the parent has opened the namespace: reads the end of input then.
-        Descriptors.close(ends.first.rawValue)
-        var byte: UInt8 = 0
-        _ = Glibc.read(ends.second.rawValue, &byte, 1)
-        cl_exit(0)
-      }
-      let process = PidFD(OwnedDescriptor(pidfd))
-      defer {
-        try? process.signal(SIGKILL)
-        _ = try? process.wait()
-      }
-      try writeMaps(pid: pid, userMap: userMap, groupMap: groupMap)
-      return try openat2(nil, "/proc/\(pid)/ns/user", .readOnly)
-    }
-  }
-
-  /// Writes the maps of the user namespace that `pid` is in, as the kernel wants them: each in one write.
-  static func writeMaps(pid: Int32, userMap: String, groupMap: String) throws(Errno) {
-    try Files.write("/proc/\(pid)/uid_map", userMap)
-    try Files.write("/proc/\(pid)/gid_map", groupMap)
   }
 }

@@ -31,7 +31,7 @@ struct MappedOverlay {
     }
     func copy(_ path: String) throws(Fault) -> Int32 {
       let layer = try step("open \(path)") { () throws(Errno) in bag.add(try Mounts.clone(path)) }
-      try mapping.apply(mapping.layers, to: layer, path, recursive: false)
+      try IDMapping.apply(mapping.layers, to: layer, path, recursive: false)
       try step("make \(path) private") { () throws(Errno) in try Mounts.change(layer, propagation: .private) }
       return layer
     }

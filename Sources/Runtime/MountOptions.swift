@@ -2,6 +2,12 @@ internal import Faults
 internal import Linux
 internal import SystemPackage
 
+/// The options of mounts that are not handed to the file system.
+public enum SupportedMountOptions {
+  /// Their names, sorted.
+  public static var names: [String] { MountOptions.names }
+}
+
 /// The options of one mount of the specification, sorted by what they act on.
 struct MountOptions: Equatable {
   /// Attributes to set on the mount.
@@ -22,12 +28,14 @@ struct MountOptions: Equatable {
   var isRecursive = false
   /// Whether a new tmpfs gets a copy of what it covers.
   var copiesUp = false
-  /// Whether the ids of the container's user namespace are applied to it.
+  /// Whether other ids are applied to it: its own mappings, else those of the container's user namespace.
   var isMapped = false
   /// Whether a file system is made in the host's namespaces: its network, its users (`gantry.host`).
   var isMadeByHost = false
   /// The path within the source that is mounted in its place (`gantry.subpath=`).
   var part: String?
+  /// Whether that counts for what is mounted below it too.
+  var mapsRecursively = false
   /// What is left: parameters of the file system itself, in order.
   var parameters: [(key: String, value: String?)] = []
 
@@ -46,6 +54,12 @@ struct MountOptions: Equatable {
   private static let propagations: [String: MountPropagation] = [
     "private": .private, "slave": .slave, "shared": .shared, "unbindable": .unbindable,
   ]
+
+  /// All that `init` knows.
+  static var names: [String] {
+    let plain = Array(attributes.keys) + accessTimes.keys + propagations.keys
+    return (plain + plain.map { "r" + $0 } + ["bind", "rbind", "defaults", "tmpcopyup", "idmap", "ridmap"]).sorted()
+  }
 
   /// Sorts `options`; the later of two that contradict each other wins.
   init(_ options: [String]) {
@@ -84,7 +98,10 @@ struct MountOptions: Equatable {
       isBind = true
       isRecursive = true
     case "tmpcopyup": copiesUp = true
-    case "idmap", "ridmap": isMapped = true
+    case "idmap": isMapped = true
+    case "ridmap":
+      isMapped = true
+      mapsRecursively = true
     case "gantry.host": isMadeByHost = true
     default:
       let parts = option.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
@@ -100,8 +117,8 @@ struct MountOptions: Equatable {
     a.set == b.set && a.clear == b.clear && a.setRecursively == b.setRecursively
       && a.clearRecursively == b.clearRecursively && a.propagation == b.propagation
       && a.propagatesRecursively == b.propagatesRecursively && a.isBind == b.isBind && a.isRecursive == b.isRecursive
-      && a.copiesUp == b.copiesUp && a.isMapped == b.isMapped && a.isMadeByHost == b.isMadeByHost && a.part == b.part
-      && a.parameters.elementsEqual(b.parameters, by: ==)
+      && a.copiesUp == b.copiesUp && a.isMapped == b.isMapped && a.mapsRecursively == b.mapsRecursively
+      && a.isMadeByHost == b.isMadeByHost && a.part == b.part && a.parameters.elementsEqual(b.parameters, by: ==)
   }
 
   /// Puts the attributes on the detached or attached `mount` that they are for; propagation last, on its own, because

@@ -109,7 +109,7 @@ extension PlannedMount {
         "cannot mount \(source) as \(type) on \(destination)" + (words.isEmpty ? "" : " with \(words)"),
         cause: [error.description] + context.messages())
     }
-    if options.isMapped, let mapping { try mapping.apply(mapping.namespace, to: made, source, recursive: false) }
+    if options.isMapped, let mapping { try IDMapping.apply(mapping.namespace, to: made, source, recursive: false) }
     return action(made, options)
   }
 

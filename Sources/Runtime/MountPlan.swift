@@ -35,9 +35,14 @@ struct PlannedMount {
   let options: MountOptions
 
   /// Checks and prepares `mounts`.
+  ///
+  /// - Parameters:
+  ///   - mapping: the ids of the container's user namespace.
+  ///   - label: the SELinux label of new file systems.
   static func plan(
-    _ mounts: [RuntimeSpec.Mount], mapping: IDMapping?, cgroup: CgroupView?, bag: DescriptorBag
+    _ mounts: [RuntimeSpec.Mount], mapping: IDMapping?, cgroup: CgroupView?, label: String?, bag: DescriptorBag
   ) throws(Fault) -> [PlannedMount] {
+    var namespaces = MountNamespaces(container: mapping?.namespace, bag: bag)
     var planned: [PlannedMount] = []
     planned.reserveCapacity(mounts.count)
     for mount in mounts {
@@ -52,8 +57,16 @@ struct PlannedMount {
       var options = MountOptions(mount.options ?? [])
       let action: Action
       if options.isBind || mount.type == "bind" || mount.type == "rbind" {
-        action = try bind(mount, destination, &options, mapping: mapping, bag: bag)
+        action = try bind(mount, destination, &options, &namespaces, bag: bag)
       } else {
+        // (The layers of an overlay are mapped one by one, and so is what the host makes.)
+        guard !options.isMapped || options.isMadeByHost || mount.type == "overlay",
+          mount.uidMappings?.isEmpty ?? true, mount.gidMappings?.isEmpty ?? true
+        else {
+          throw Fault(
+            .unsupported,
+            "the mount on \(destination) is a new \(mount.type ?? "") with other ids: only binds have them")
+        }
         switch mount.type {
         case "proc": action = .proc
         case "sysfs": action = .sysfs
@@ -68,6 +81,10 @@ struct PlannedMount {
           throw Fault(.invalidArgument, "the mount on \(destination) has neither a type nor the option bind")
         case let type?: action = .other(type: type, source: mount.source ?? type)
         }
+        // Kernel file systems have labels of their own.
+        if let label, !["proc", "sysfs", "cgroup", "cgroup2", "mqueue"].contains(mount.type ?? "") {
+          options.parameters.append(("context", label))
+        }
       }
       planned.append(PlannedMount(action: action, destination: destination, options: options))
     }
@@ -75,8 +92,8 @@ struct PlannedMount {
   }
 
   private static func bind(
-    _ mount: RuntimeSpec.Mount, _ destination: String, _ options: inout MountOptions, mapping: IDMapping?,
-    bag: DescriptorBag
+    _ mount: RuntimeSpec.Mount, _ destination: String, _ options: inout MountOptions,
+    _ namespaces: inout MountNamespaces, bag: DescriptorBag
   ) throws(Fault) -> Action {
     guard let source = mount.source, source.hasPrefix("/") else {
       throw Fault(
@@ -88,10 +105,7 @@ struct PlannedMount {
     if let (key, _) = options.parameters.first {
       throw Fault(.invalidArgument, "the bind mount on \(destination) has the unknown option \"\(key)\"")
     }
-    guard !options.isMapped || mapping != nil else {
-      throw Fault(
-        .invalidArgument, "the bind mount on \(destination) asks for idmap, but the container has no user namespace")
-    }
+    let ids = try namespaces.namespace(for: mount, options, destination)
     // Without a wish, neither side sees the other's later mounts.
     if options.propagation == nil {
       options.propagation = .private
@@ -121,9 +135,7 @@ struct PlannedMount {
     } catch {
       throw refusal(error)
     }
-    if options.isMapped, let mapping {
-      try mapping.apply(mapping.namespace, to: tree, source, recursive: recursive)
-    }
+    if let ids { try IDMapping.apply(ids, to: tree, source, recursive: options.mapsRecursively) }
     do throws(Errno) {
       try options.apply(to: tree)
     } catch {
@@ -151,7 +163,7 @@ enum CgroupView {
     var links: [(name: String, target: String)] = []
     for controller in Controller.allCases {
       guard let mount = cgroup.hierarchy.legacy[controller], let folder = cgroup.folder(of: controller),
-        let name = FilePath(mount.path).lastComponent?.string
+        let name = mount.path.split(separator: "/").last.map(String.init)
       else { continue }
       if !trees.contains(where: { $0.name == name }) { trees.append((name, folder.string)) }
       if name != controller.rawValue, !controller.rawValue.contains("=") { links.append((controller.rawValue, name)) }

@@ -22,6 +22,12 @@ struct ProcessPlan {
   let securityLabel: SecurityLabel?
   let consoleSize: TerminalSize?
   var io: ProcessIO
+  /// Descriptors that become 3 and the following ones of the program.
+  var passed: [Int32] = []
+  /// Whether it stays in the caller's session keyring.
+  var keepsKeyring = false
+  /// Run in the container before the program, each with the container's state.
+  var startHooks: [RuntimeSpec.Hook] = []
 
   /// One limit of setrlimit(2).
   struct ResourceLimit {
@@ -120,11 +126,12 @@ struct ProcessPlan {
   }
 }
 
-/// Priorities of the processor and the disk, and CPUs.
+/// Priorities of the processor and the disk, and for an exec its CPUs.
 struct Scheduling {
   private var policy: (number: UInt32, flags: UInt64, RuntimeSpec.Scheduler)?
   private var ioPriority: (kind: Int32, priority: Int32)?
-  private var affinity: [UInt64]?
+  private var initialCPUs: [UInt64]?
+  private var finalCPUs: [UInt64]?
 
   init(_ process: RuntimeSpec.Process) throws(Fault) {
     if let scheduler = process.scheduler {
@@ -154,9 +161,26 @@ struct Scheduling {
       }
       ioPriority = (kind, priority.priority ?? 0)
     }
-    if let list = process.execCPUAffinity?.final ?? process.execCPUAffinity?.initial, !list.isEmpty {
-      guard let mask = Self.mask(list) else { throw Fault(.invalidArgument, "\"\(list)\" is no list of CPUs") }
-      affinity = mask
+    initialCPUs = try Self.cpus(process.execCPUAffinity?.initial)
+    finalCPUs = try Self.cpus(process.execCPUAffinity?.final)
+  }
+
+  private static func cpus(_ list: String?) throws(Fault) -> [UInt64]? {
+    guard let list, !list.isEmpty else { return nil }
+    guard let mask = mask(list) else { throw Fault(.invalidArgument, "\"\(list)\" is no list of CPUs") }
+    return mask
+  }
+
+  /// In the child of an exec, before it enters the container's cgroup.
+  func applyInitialCPUs() throws(Fault) { try Self.bind(initialCPUs) }
+
+  /// In the child of an exec, once it is in the container's cgroup.
+  func applyFinalCPUs() throws(Fault) { try Self.bind(finalCPUs) }
+
+  private static func bind(_ cpus: [UInt64]?) throws(Fault) {
+    guard let cpus else { return }
+    try step("bind the process to its CPUs", code: .invalidArgument) { () throws(Errno) in
+      try check(cl_sched_setaffinity(cpus, cpus.count * 8))
     }
   }
 
@@ -172,11 +196,6 @@ struct Scheduling {
     }
     if let (kind, priority) = ioPriority {
       try step("set the io priority") { () throws(Errno) in try check(cl_ioprio_set(kind, priority)) }
-    }
-    if let affinity {
-      try step("bind the process to its CPUs") { () throws(Errno) in
-        try check(cl_sched_setaffinity(affinity, affinity.count * 8))
-      }
     }
   }
 

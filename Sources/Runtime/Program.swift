@@ -7,13 +7,30 @@ internal import SystemPackage
 
 /// The last part of the way of init and exec alike: from a process that is in the container to the program in its place.
 enum Program {
-  /// Never returns but by a fault. `channel` becomes descriptor 3, the only one besides 0, 1 and 2.
+  /// When the program may run.
+  enum Start {
+    case atOnce
+    /// The parent says so.
+    case whenTold
+    /// Whoever connects to this listening socket says so.
+    case whenConnected(Int32)
+  }
+
+  /// Never returns but by a fault. `channel` becomes the first descriptor after the program's own.
+  ///
+  /// - Parameters:
+  ///   - state: the container's, for hooks that run here.
   static func run(
-    _ plan: ProcessPlan, terminal: Int32?, channel: inout Int32, useInit: Bool, waitForStart: Bool
+    _ plan: ProcessPlan, terminal: Int32?, channel: inout Int32, useInit: Bool = false, start: Start = .atOnce,
+    state: [UInt8] = []
   ) throws(Fault) {
-    // 1. Descriptors 0, 1, 2, our end of the handshake as 3, and no other one: nothing of the host's can be reached
-    //    through /proc/self/fd (CVE-2024-21626, CVE-2016-9962).
-    try StandardDescriptors.connect(plan.io, terminal: terminal, channel: &channel)
+    // 1. Descriptors 0, 1, 2, those that the caller passes on, our end of the handshake (and the socket that the start
+    //    comes from), and no other one: nothing of the host's can be reached through /proc/self/fd (CVE-2024-21626,
+    //    CVE-2016-9962).
+    var gate: Int32?
+    if case .whenConnected(let socket) = start { gate = socket }
+    try StandardDescriptors.connect(
+      plan.io, terminal: terminal, passed: plan.passed, channel: &channel, gate: &gate)
 
     // 2. Limits and priorities, while still root.
     for limit in plan.limits {
@@ -48,9 +65,9 @@ enum Program {
     let path = try find(plan.arguments[0], environment: environment)
     let argv = CStrings(plan.arguments)
     let envp = CStrings(environment)
-    if waitForStart {
-      try step("tell that the container is ready") { () throws(Errno) in try Handshake.send(channel, .ready) }
-      guard let message = try? Handshake.receive(channel), message.kind == .go else { cl_exit(1) }
+    try wait(start, gate, channel: &channel)
+    if !plan.startHooks.isEmpty {
+      try Hooks.run(plan.startHooks, "startContainer", state: state, environment: environment)
     }
 
     // 6. Nothing that runs from here on can give more rights than these.
@@ -64,19 +81,55 @@ enum Program {
     // 7. With --init, this process stays as process 1; its only child goes on.
     if useInit { try Reaper.split(plan, channel: channel) }
 
-    // 8. The filter last: between it and exec only the right to load it is given up.
-    try loadFilter(plan)
+    // 8. The filter last: between it and exec only the right to load it is given up, and a supervisor gets to know of it.
+    if let listener = try loadFilter(plan), !tell(channel, of: listener) { cl_exit(1) }
     if needsFilterRight { try plan.capabilities.finish() }
     throw refusal(cl_execve(path, argv.pointers, envp.pointers), path: path, name: plan.arguments[0])
   }
 
-  /// Loads the system call filter, if any.
-  static func loadFilter(_ plan: ProcessPlan) throws(Fault) {
-    guard let filter = plan.filter else { return }
-    let result = filter.withUnsafeBytes {
-      cl_seccomp_filter($0.baseAddress!, UInt16($0.count / 8), plan.filterFlags)
+  /// Waits until the program may run. `channel` is then where its success or failure is to be told.
+  private static func wait(_ start: Start, _ gate: Int32?, channel: inout Int32) throws(Fault) {
+    if case .atOnce = start { return }
+    try step("tell that the container is ready") { () throws(Errno) in try Handshake.send(channel, .ready) }
+    guard let gate else {
+      guard let message = try? Handshake.receive(channel), message.kind == .go else { cl_exit(1) }
+      return
     }
+    // Who connects and goes away again has only asked whether this waits.
+    while true {
+      let caller = cl_accept(gate, Int32(SOCK_CLOEXEC.rawValue))
+      guard caller >= 0 else { cl_exit(1) }
+      if let message = try? Handshake.receive(caller), message.kind == .go {
+        Descriptors.close(channel)
+        Descriptors.close(gate)
+        channel = caller
+        return
+      }
+      Descriptors.close(caller)
+    }
+  }
+
+  /// Loads the system call filter, if any; returns the descriptor for its supervisor when it has one.
+  ///
+  /// - Parameters:
+  ///   - supervised: false for a process that has no supervisor: what the filter would ask about fails with ENOSYS there.
+  static func loadFilter(_ plan: ProcessPlan, supervised: Bool = true) throws(Fault) -> Int32? {
+    guard let filter = plan.filter else { return nil }
+    let flags = supervised ? plan.filterFlags : plan.filterFlags & ~SeccompListener.flag
+    let result = filter.withUnsafeBytes { cl_seccomp_filter($0.baseAddress!, UInt16($0.count / 8), flags) }
     try step("load the system call filter") { () throws(Errno) in try check(result) }
+    return flags & SeccompListener.flag != 0 ? result : nil
+  }
+
+  /// Tells the parent which descriptor the supervisor needs, and waits until it has it: one write, which no filter may
+  /// supervise, and one read, which the supervisor can answer by then.
+  private static func tell(_ channel: Int32, of listener: Int32) -> Bool {
+    var message = [Handshake.Kind.listener.rawValue] + Array(String(listener).utf8)
+    guard message.withUnsafeBytes({ Glibc.write(channel, $0.baseAddress!, $0.count) }) == message.count else {
+      return false
+    }
+    return message.withUnsafeMutableBytes { Glibc.read(channel, $0.baseAddress!, $0.count) } == 1
+      && message[0] == Handshake.Kind.go.rawValue
   }
 
   /// Pipes and the terminal belong to the user, so that it can open /dev/stdout again.

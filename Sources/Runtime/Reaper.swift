@@ -29,7 +29,7 @@ enum Reaper {
     // What `ps` shows in the container: not the arguments and environment of the process that this was.
     cl_rename_process(CommandLine.unsafeArgv, "gantry-init")
     do throws(Fault) {
-      try Program.loadFilter(plan)
+      _ = try Program.loadFilter(plan, supervised: false)
       if plan.filter != nil && !plan.noNewPrivileges { try plan.capabilities.finish() }
     } catch {
       // The child meets the same refusal and reports it; this process has nobody to tell.

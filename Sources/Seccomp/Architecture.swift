@@ -2,6 +2,12 @@ import CSeccomp
 
 /// The machine architectures that filters are written for.
 enum Architecture {
+  /// All that the runtime specification names (`defs-linux.json`, SeccompArch).
+  static let names = [
+    "X86", "X86_64", "X32", "ARM", "AARCH64", "MIPS", "MIPS64", "MIPS64N32", "MIPSEL", "MIPSEL64", "MIPSEL64N32", "PPC",
+    "PPC64", "PPC64LE", "S390", "S390X", "PARISC", "PARISC64", "RISCV64",
+  ].map { "SCMP_ARCH_" + $0 }
+
   /// The OCI name of the native architecture of a machine in Go's names; nil when unknown.
   static func nativeName(go name: String) -> String? {
     switch name {

@@ -10,6 +10,12 @@ public struct SeccompProgram: Sendable, Equatable {
   /// The SECCOMP_FILTER_FLAG_* bits that the section asks for (linux/seccomp.h).
   public var flags: UInt32
 
+  /// A program that was compiled before.
+  public init(bytes: [UInt8], flags: UInt32) {
+    self.bytes = bytes
+    self.flags = flags
+  }
+
   /// How many instructions there are; the kernel takes 4,096 at most.
   public var count: Int { bytes.count / 8 }
 }
@@ -19,10 +25,22 @@ public struct SeccompProgram: Sendable, Equatable {
 /// What libseccomp cannot express is put before its code (`SeccompGuards`), and the whole is shortened (`FilterCompaction`). Names that neither libseccomp nor Gantry knows are
 /// left out, as the runtime specification's users expect: profiles name calls of every architecture and of newer kernels.
 public enum SeccompCompiler {
+  /// The version of libseccomp that compiles, such as `2.5.4`.
+  public static var libraryVersion: String {
+    guard let version = seccomp_version()?.pointee else { return "unknown" }
+    return "\(version.major).\(version.minor).\(version.micro)"
+  }
+
+  /// The architectures that filters can be compiled for, by their names in specifications.
+  public static var architectures: [String] {
+    Architecture.names.filter { Architecture.token($0) != nil }
+  }
+
   /// Compiles `section`; takes some milliseconds, so keep the result (`SeccompCache`).
   ///
   /// Fails with `invalidArgument` on an action, operator, flag or condition that does not exist, and with `unsupported` on
-  /// an architecture that libseccomp does not know and on `SCMP_ACT_NOTIFY`, which needs a supervisor.
+  /// an architecture that libseccomp does not know. A filter with `SCMP_ACT_NOTIFY` has the flag NEW_LISTENER: its loader
+  /// gives the descriptor to a supervisor.
   public static func compile(_ section: RuntimeSpec.Seccomp) throws(Fault) -> SeccompProgram {
     let compact = FilterCompaction.compact(
       try instructions(section), architectures: Architecture.kernelNumbers(section.architectures ?? []))
@@ -31,7 +49,8 @@ public enum SeccompCompiler {
         .limitExceeded,
         "the seccomp profile becomes \(compact.count) instructions; the kernel takes 4,096: name fewer calls")
     }
-    return SeccompProgram(bytes: compact.flatMap(\.bytes), flags: try flags(section.flags ?? []))
+    return SeccompProgram(
+      bytes: compact.flatMap(\.bytes), flags: try flags(section.flags ?? [], asks: try asksSupervisor(section)))
   }
 
   /// The guards and libseccomp's code, before they are shortened.
@@ -135,21 +154,31 @@ public enum SeccompCompiler {
     case "SCMP_ACT_TRACE": return 0x7ff0_0000 | code
     case "SCMP_ACT_LOG": return 0x7ffc_0000
     case "SCMP_ACT_ALLOW": return 0x7fff_0000
-    case "SCMP_ACT_NOTIFY":
-      throw Fault(
-        .unsupported, "SCMP_ACT_NOTIFY needs a supervising process, which Gantry cannot start; use another action")
+    case "SCMP_ACT_NOTIFY": return 0x7fc0_0000
     default: throw Fault(.invalidArgument, "\"\(name)\" is no seccomp action such as SCMP_ACT_ALLOW")
     }
   }
 
+  /// Whether a rule asks a supervisor. `write` cannot be supervised: the process tells of its supervisor's descriptor by it.
+  private static func asksSupervisor(_ section: RuntimeSpec.Seccomp) throws(Fault) -> Bool {
+    let asking = (section.syscalls ?? []).filter { $0.action == "SCMP_ACT_NOTIFY" }
+    guard section.defaultAction != "SCMP_ACT_NOTIFY", !asking.contains(where: { $0.names.contains("write") }) else {
+      throw Fault(
+        .invalidArgument,
+        "SCMP_ACT_NOTIFY can be neither the default action nor that of the call write: name other calls")
+    }
+    return !asking.isEmpty
+  }
+
   /// The bits of the section's flags. TSYNC is left out: init has one thread when it loads the filter.
-  private static func flags(_ names: [String]) throws(Fault) -> UInt32 {
-    var bits: UInt32 = 0
+  private static func flags(_ names: [String], asks: Bool) throws(Fault) -> UInt32 {
+    var bits: UInt32 = asks ? 8 : 0
     for name in names {
       switch name {
       case "SECCOMP_FILTER_FLAG_TSYNC": break
       case "SECCOMP_FILTER_FLAG_LOG": bits |= 2
       case "SECCOMP_FILTER_FLAG_SPEC_ALLOW": bits |= 4
+      case "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" where asks: bits |= 32
       default: throw Fault(.unsupported, "the seccomp flag \(name) is not supported; leave it out")
       }
     }

@@ -1,5 +1,6 @@
 internal import OCI
 internal import Protocol
+internal import QuickJSON
 
 /// Goes once through what the start of a container will need, while the shim waits for its task: the first use of code and
 /// types costs page faults and the runtime's searches, a millisecond in all.

@@ -91,15 +91,16 @@ final class Shim {
     do throws(Fault) {
       let terminal = spec.process?.terminal ?? false
       let ends = try StdioEnds(terminal: terminal, stdin: options.stdin)
-      var child = try Container.create(
-        ContainerRequest(
-          spec: spec, rootfs: options.rootfs.map { RootfsMount(type: $0.type, source: $0.source, options: $0.options) },
-          seccompFilter: filter, seccompFlags: options.filterFlags, cgroup: cgroup, io: ends.io,
-          useInit: options.useInit, waitForStart: !options.start)
-      ) { () throws(Fault) in
+      var request = ContainerRequest(
+        spec: spec, rootfs: options.rootfs.map { RootfsMount(type: $0.type, source: $0.source, options: $0.options) },
+        seccompFilter: filter, seccompFlags: options.filterFlags, cgroup: cgroup, io: ends.io,
+        useInit: options.useInit, waitForStart: !options.start)
+      request.identity = ContainerIdentity(id: options.id, bundle: folder.path.string)
+      var child = try Container.create(request) { () throws(Fault) in
         try streams.listen()
         try peers.listen()
       }
+      for warning in child.warnings { Diagnostics.say("container \(options.id): \(warning)") }
       let ours = try ends.ours(console: child.takeConsole())
       process = child
       io = ProcessStdio(
@@ -124,6 +125,7 @@ final class Shim {
       stopped(code: error.code == .commandNotFound ? 127 : 126, signal: nil, error: error.description)
       throw error
     }
+    for warning in process.warnings { Diagnostics.say("container \(options.id): \(warning)") }
     phase = .running
     startedAt = LogTime.now().text
     writeProgress()
@@ -222,6 +224,9 @@ final class Shim {
     oom = nil
     try? cgroup.killAll()
     removeCgroup(wait: 1)
+    for warning in Hooks.stopped(spec, ContainerIdentity(id: options.id, bundle: folder.path.string)) {
+      Diagnostics.say("container \(options.id): \(warning)")
+    }
   }
 
   /// exit.json on a full /run: an exit that cannot be written is told all the same, and tried again before the end.

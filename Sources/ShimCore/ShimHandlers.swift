@@ -90,10 +90,13 @@ extension Shim: ShimHandler {
     if params.attach != nil { try streams.requireRoom() }
     let terminal = params.process.terminal ?? false
     let ends = try StdioEnds(terminal: terminal, stdin: params.stdin)
-    var child = try started(
-      ExecRequest(
-        process: params.process, containerPID: process.pid, namespaces: spec.linux?.namespaces ?? [],
-        seccompFilter: filter, seccompFlags: options.filterFlags, cgroup: cgroup, io: ends.io))
+    var request = ExecRequest(
+      process: params.process, containerPID: process.pid, namespaces: spec.linux?.namespaces ?? [],
+      seccompFilter: filter, seccompFlags: options.filterFlags, cgroup: cgroup, io: ends.io)
+    if request.seccompFlags != 0 {
+      request.container = (spec, ContainerIdentity(id: options.id, bundle: folder.path.string))
+    }
+    var child = try started(request)
     let ours = try ends.ours(console: child.takeConsole())
     let attach = params.attach
     let io = ProcessStdio(

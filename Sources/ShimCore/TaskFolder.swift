@@ -4,6 +4,7 @@ internal import FoundationEssentials
 internal import Glibc
 public import Linux
 public import Protocol
+internal import QuickJSON
 public import SystemPackage
 
 /// The folder of one task, `STATE/tasks/ID` (0700), and what its files mean:

@@ -167,7 +167,12 @@ public final class TaskManager: Sendable {
     let lock = try Self.makeFolder(folder)
     let filter = try filters.filter(params.spec, choice: params.seccomp)
     var spec = params.spec
-    spec.linux?.seccomp = nil
+    // The filter is compiled: what is left of the section is where its supervisor listens.
+    spec.linux?.seccomp = params.spec.linux?.seccomp.flatMap { section in
+      section.listenerPath.map {
+        RuntimeSpec.Seccomp(defaultAction: "", listenerPath: $0, listenerMetadata: section.listenerMetadata)
+      }
+    }
     if let notes = params.annotations { spec.annotations = (spec.annotations ?? [:]).merging(notes) { $1 } }
     try folder.write(.config, spec, whole: false)
     if let filter { try folder.write(.filter, bytes: filter.bytes, whole: false) }

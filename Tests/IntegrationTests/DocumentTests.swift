@@ -6,7 +6,9 @@ import Testing
 /// Every command that a page shows is run here, in its page's order, on an engine of the page's own.
 @Suite(.root, .serialized, .timeLimit(.minutes(10)))
 struct DocumentTests {
-  @Test(arguments: ["README.md", "Sources/CLI/README.md", "deploy/README.md", "Protocols/README.md"])
+  @Test(arguments: [
+    "README.md", "Sources/CLI/README.md", "deploy/README.md", "Protocols/README.md", "Protocols/TASKS.md",
+  ])
   func commandsWork(page: String) async throws {
     let text = try String(contentsOfFile: TestEngine.repository.appending(page).string, encoding: .utf8)
     let commands = text.matches(of: /```console\n((?:.|\n)*?)```/).flatMap { block in

@@ -27,8 +27,10 @@ import Testing
     let services = [
       "GatewayDaemon": "Gateway", "ImageDaemon": "Image", "SnapshotDaemon": "Snapshot", "TaskDaemon": "Task",
       "gantryd": "gantryd", "gantry-shim": "Shim", "gantry-logger": "Logger",
+      "gantry-runtime": "Runtime",
     ]
     if let service = services[target] { return "Services/\(service)" }
+    if target == "task-example" { return "Protocols/swift" }
     return target == "TestSupport" ? "Tests/TestSupport" : "Sources/\(target)"
   }
 
@@ -102,7 +104,7 @@ import Testing
   }
 
   /// ICU weighs more than 40 MB: an executable that linked full Foundation cannot be this small.
-  @Test(arguments: ["gantry", "gantry-shim"])
+  @Test(arguments: ["gantry", "gantry-shim", "gantry-runtime"])
   func programsThatStartForEveryContainerCarryNoICU(program: String) async throws {
     let environment = ProcessInfo.processInfo.environment["GANTRY_TEST_BINARIES"]
     let folder = environment.map { URL(filePath: $0) } ?? Self.repository.appending(path: ".build-release/release")

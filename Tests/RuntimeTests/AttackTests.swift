@@ -191,16 +191,16 @@ struct AttackTests {
     #expect(!first.isEmpty && !second.isEmpty && first != second)
   }
 
-  @Test func unknownPartsOfADescriptionAreRefusedByName() throws {
-    for (words, change): (String, (inout RuntimeSpec) -> Void) in [
-      ("hooks", { $0.hooks = .init(prestart: [.init(path: "/bin/true")]) }),
-      ("linux.intelRdt", { $0.linux?.intelRdt = .init(closID: "x") }),
-      ("linux.netDevices", { $0.linux?.netDevices = ["eth0": .init()] }),
-      ("linux.timeOffsets", { $0.linux?.timeOffsets = ["monotonic": .init(secs: 1)] }),
+  @Test func partsThatCannotBeHonouredAreRefusedByName() throws {
+    for (code, words, change): (String, String, (inout RuntimeSpec) -> Void) in [
+      ("invalidArgument", "hooks", { $0.hooks = .init(prestart: [.init(path: "/bin/true")]) }),
+      ("unsupported", "linux.intelRdt", { $0.linux?.intelRdt = .init(closID: "x") }),
+      ("notFound", "the interface gt-nosuch", { $0.linux?.netDevices = ["gt-nosuch": .init()] }),
+      ("invalidArgument", "timeOffsets", { $0.linux?.timeOffsets = ["monotonic": .init(secs: 1)] }),
     ] {
       let result = try box.sh("true") { change(&$0.spec) }
-      #expect(result.container.faultCode == "unsupported")
-      #expect(result.container.message?.contains(words) == true)
+      #expect(result.container.faultCode == code, "\(result.container)")
+      #expect(result.container.message?.contains(words) == true, "\(result.container)")
     }
   }
 

@@ -59,12 +59,21 @@ struct CompilerTests {
     #expect(try verdict(section, .init(number: 3, arguments: [3])) == 0x0005_0001)
   }
 
+  @Test func supervisedCallsAskTheirSupervisor() throws {
+    let section = RuntimeSpec.Seccomp(
+      defaultAction: "SCMP_ACT_ALLOW", syscalls: [.init(names: ["read"], action: "SCMP_ACT_NOTIFY")])
+    #expect(try verdict(section, .init(number: 0)) == 0x7fc0_0000)
+    #expect(try verdict(section, .init(number: 1)) == 0x7fff_0000)
+    #expect(try SeccompCompiler.compile(section).flags == 8)  // NEW_LISTENER
+  }
+
   @Test(arguments: [
     RuntimeSpec.Seccomp(defaultAction: "SCMP_ACT_SING"),
     .init(defaultAction: "SCMP_ACT_ERRNO", defaultErrnoRet: 70_000),
     .init(defaultAction: "SCMP_ACT_ALLOW", flags: ["SECCOMP_FILTER_FLAG_WHATEVER"]),
     .init(defaultAction: "SCMP_ACT_ALLOW", architectures: ["SCMP_ARCH_ABACUS"]),
-    .init(defaultAction: "SCMP_ACT_ALLOW", syscalls: [.init(names: ["read"], action: "SCMP_ACT_NOTIFY")]),
+    .init(defaultAction: "SCMP_ACT_ALLOW", syscalls: [.init(names: ["write"], action: "SCMP_ACT_NOTIFY")]),
+    .init(defaultAction: "SCMP_ACT_NOTIFY"),
     .init(
       defaultAction: "SCMP_ACT_ALLOW",
       syscalls: [

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Protocol
+import QuickJSON
 import Testing
 
 @testable import ShimCore

@@ -1,8 +1,7 @@
 import FoundationEssentials
 import OCI
+import QuickJSON
 import Testing
-
-@testable import ShimCore
 
 /// The quick decoder agrees with JSONDecoder, or throws.
 @Suite struct QuickDecoderTests {

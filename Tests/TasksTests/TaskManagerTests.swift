@@ -176,11 +176,13 @@ struct TaskManagerTests {
         let found = fixture.manager.launcher.waitingPid()
         let waiting = try #require(found)
         if round == 1 {
-          kill(waiting, SIGKILL)
+          // Held until the wait is over: a descriptor that was closed would be "ready" at once.
+          let process = try PidFD(pid: waiting)
+          try process.signal(SIGKILL)
           var events: UInt32 = 0
-          #expect(
-            try Polling.wait(
-              PidFD(pid: waiting).descriptor.rawValue, for: .readable, milliseconds: 5_000, events: &events))
+          let ended = try Polling.wait(
+            process.descriptor.rawValue, for: .readable, milliseconds: 5_000, events: &events)
+          #expect(ended)
         }
         _ = try await fixture.create("a", ["sleep", "100"])
         let shim = try await fixture.manager.get(.init(id: "a")).task.shimPid

@@ -66,6 +66,7 @@
 
 #define CL_CLONE_NEWTIME 0x00000080
 #define CL_CLONE_PIDFD 0x00001000
+#define CL_CLONE_PARENT 0x00008000
 #define CL_CLONE_NEWNS 0x00020000
 #define CL_CLONE_NEWCGROUP 0x02000000
 #define CL_CLONE_NEWUTS 0x04000000
@@ -280,6 +281,17 @@ int cl_tty_restore(int fd, const uint8_t saved[64]);
 int cl_tty_set_foreground(int fd, pid_t group);
 /// SIOCSIFFLAGS on "lo": struct ifreq is a union.
 int cl_loopback_up(void);
+/// if_nametoindex(3), and one rtnetlink request with its answers: the netlink structures and constants are macros.
+int cl_interface_index(const char *name);
+/// Moves the interface `index` to the network namespace `netns` under the name `name` (RTM_NEWLINK).
+int cl_move_interface(int index, int netns, const char *name);
+/// The permanent addresses of global scope of the interface `index`: each as its length in 4 bytes and then the message's
+/// `struct ifaddrmsg` with its attributes. Returns the bytes written, -ENOSPC when `capacity` is too small.
+ssize_t cl_interface_addresses(int index, uint8_t *out, size_t capacity);
+/// Gives the interface `index` an address that `cl_interface_addresses` told, without the length (RTM_NEWADDR).
+int cl_add_address(int index, const uint8_t *message, size_t size);
+/// Switches the interface `index` on (RTM_NEWLINK).
+int cl_interface_up(int index);
 /// FIONREAD and SIOCOUTQ as ints.
 int cl_bytes_readable(int fd);
 uint32_t cl_major(uint64_t device);

@@ -41,7 +41,7 @@ struct MountSpecification {
   /// the namespace says so. (The layers of an overlay get them by themselves.)
   private var ids: [String] {
     guard let namespace = input.userNamespace, namespace.mapsBinds || planned.kind != .bind else { return [] }
-    return ["idmap"]
+    return ["ridmap"]
   }
 
   private func bind(_ source: String, _ further: [String]) -> RuntimeSpec.Mount {

@@ -32,6 +32,7 @@ struct NodeDecoder: Decoder, SingleValueDecodingContainer {
     switch node {
     case .double(let value): return value
     case .int(let value): return Double(value)
+    case .unsigned(let value): return Double(value)
     default: throw QuickDecoder.Surprise()
     }
   }
@@ -50,8 +51,12 @@ struct NodeDecoder: Decoder, SingleValueDecodingContainer {
   func decode<Value: Decodable>(_ type: Value.Type) throws -> Value { try Value(from: self) }
 
   private func whole<Number: FixedWidthInteger>() throws -> Number {
-    guard case .int(let value) = node, let number = Number(exactly: value) else { throw QuickDecoder.Surprise() }
-    return number
+    switch node {
+    case .int(let value): if let number = Number(exactly: value) { return number }
+    case .unsigned(let value): if let number = Number(exactly: value) { return number }
+    default: break
+    }
+    throw QuickDecoder.Surprise()
   }
 }
 

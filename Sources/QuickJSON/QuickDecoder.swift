@@ -1,17 +1,19 @@
-/// Decodes JSON without JSONDecoder, for the two files that every start reads.
+/// Decodes JSON without JSONDecoder, for the few files that every start reads.
 ///
 /// JSONDecoder asks the runtime several times for each type whether it conforms to protocols of its own, and in a fresh
 /// process each "no" walks all conformances of the executable: milliseconds for a container's description. This one asks
 /// nothing. It takes plain JSON only; on any surprise it throws, and the caller lets JSONDecoder say what is wrong.
-struct QuickDecoder {
+package struct QuickDecoder {
   /// The input is not what this decoder takes.
-  struct Surprise: Error {}
+  package struct Surprise: Error {}
 
   /// One value of the text.
   enum Node {
     case null
     case bool(Bool)
     case int(Int64)
+    /// Above `Int64.max`: "no limit" is written so.
+    case unsigned(UInt64)
     case double(Double)
     case string(String)
     case array([Node])
@@ -19,12 +21,20 @@ struct QuickDecoder {
   }
 
   /// The value that `bytes` holds.
-  static func decode<Value: Decodable>(_ type: Value.Type, from bytes: [UInt8]) throws -> Value {
-    let node = try bytes.withUnsafeBufferPointer { buffer in
-      var reader = QuickReader(buffer)
-      return try reader.document()
+  package static func decode<Value: Decodable>(_ type: Value.Type, from bytes: [UInt8]) throws -> Value {
+    try decode(type, from: bytes, leavingOut: []).value
+  }
+
+  /// The value that `bytes` holds without the member at the path `left`, and where in `bytes` that member's value is: for
+  /// a large part that is seldom needed. Both its absence and an empty path give nil.
+  package static func decode<Value: Decodable>(
+    _ type: Value.Type, from bytes: [UInt8], leavingOut left: [String]
+  ) throws -> (value: Value, left: Range<Int>?) {
+    let (node, range) = try bytes.withUnsafeBufferPointer { buffer in
+      var reader = QuickReader(buffer, leavingOut: left)
+      return (try reader.document(), reader.left)
     }
-    return try Value(from: NodeDecoder(node: node))
+    return (try Value(from: NodeDecoder(node: node)), range)
   }
 }
 
@@ -33,8 +43,16 @@ private struct QuickReader {
   typealias Node = QuickDecoder.Node
   private let bytes: UnsafeBufferPointer<UInt8>
   private var at = 0
+  /// The members to go through before the one to leave out, which is the last.
+  private let path: [String]
+  /// How many of `path` the present object is below.
+  private var matched = 0
+  private(set) var left: Range<Int>?
 
-  init(_ bytes: UnsafeBufferPointer<UInt8>) { self.bytes = bytes }
+  init(_ bytes: UnsafeBufferPointer<UInt8>, leavingOut path: [String]) {
+    self.bytes = bytes
+    self.path = path
+  }
 
   mutating func document() throws -> Node {
     let node = try value(depth: 0)
@@ -65,11 +83,51 @@ private struct QuickReader {
       skipSpace()
       let name = try string()
       guard next(UInt8(ascii: ":")) else { throw QuickDecoder.Surprise() }
-      guard members.updateValue(try value(depth: depth + 1), forKey: name) == nil else { throw QuickDecoder.Surprise() }
+      let isOnPath = matched == depth && depth < path.count && name == path[depth]
+      if isOnPath && depth == path.count - 1 {
+        guard left == nil else { throw QuickDecoder.Surprise() }
+        skipSpace()
+        let start = at
+        try skipValue(depth: depth + 1)
+        left = start..<at
+      } else {
+        if isOnPath { matched += 1 }
+        let value = try value(depth: depth + 1)
+        if isOnPath { matched -= 1 }
+        guard members.updateValue(value, forKey: name) == nil else { throw QuickDecoder.Surprise() }
+      }
       if next(UInt8(ascii: ",")) { continue }
       guard next(UInt8(ascii: "}")) else { throw QuickDecoder.Surprise() }
       return .object(members)
     }
+  }
+
+  /// Goes over a value whose content is looked at later: strings and brackets must be balanced.
+  private mutating func skipValue(depth: Int) throws {
+    var open = 0
+    while at < bytes.count {
+      switch bytes[at] {
+      case UInt8(ascii: "\""):
+        at += 1
+        while at < bytes.count, bytes[at] != UInt8(ascii: "\"") { at += bytes[at] == UInt8(ascii: "\\") ? 2 : 1 }
+        at += 1
+      case UInt8(ascii: "{"), UInt8(ascii: "["):
+        open += 1
+        at += 1
+        guard open + depth < 64 else { throw QuickDecoder.Surprise() }
+      case UInt8(ascii: "}"), UInt8(ascii: "]"):
+        if open == 0 { return }
+        open -= 1
+        at += 1
+      case UInt8(ascii: ",") where open == 0: return
+      default: at += 1
+      }
+      if open == 0, at <= bytes.count, at > 0, bytes[at - 1] == UInt8(ascii: "}") || bytes[at - 1] == UInt8(ascii: "]")
+      {
+        return
+      }
+    }
+    throw QuickDecoder.Surprise()
   }
 
   private mutating func array(_ depth: Int) throws -> Node {
@@ -153,6 +211,7 @@ private struct QuickReader {
     }
     let text = String(decoding: bytes[start..<at], as: UTF8.self)
     if let whole = Int64(text), !text.hasPrefix("+") { return .int(whole) }
+    if let whole = UInt64(text), !text.hasPrefix("+") { return .unsigned(whole) }
     guard text.utf8.contains(where: { $0 == 0x2E || $0 | 0x20 == 0x65 }), let number = Double(text) else {
       throw QuickDecoder.Surprise()
     }
