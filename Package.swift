@@ -59,16 +59,22 @@ let layer1: [Target] = [
   .target(
     name: "Seccomp", dependencies: ["CSeccomp", "Faults", "OCI"], exclude: ["Resources/NOTICE"],
     resources: [.embedInCode("Resources/seccomp-default.json")], swiftSettings: swiftSettings),
-  library("Archive", ["CArchive", "CISAL", "CZstd", "CLinux", "Linux", "Faults", "OCI", crypto, system]),
+  library("Tar", ["CArchive", "CLinux", "Linux", "Faults", system]),
+  library("Archive", ["Tar", "CArchive", "CISAL", "CZstd", "CLinux", "Linux", "Faults", "OCI", crypto, system]),
 ]
 
 let layer2: [Target] = [
   library("RPCService", ["JSONRPC", "Protocol", "Linux", "Faults", log, system] + nio),
   library("ContentStore", ["Linux", "OCI", "Faults", crypto, system]),
   library(
-    "Images", ["ContentStore", "Archive", "Linux", "OCI", "JSONRPC", "Protocol", "Faults", crypto, grdb, log, system]),
-  library("Snapshots", ["Archive", "Linux", "OCI", "Protocol", "Faults", grdb, log, system]),
+    "Images", ["ContentStore", "Archive", "Tar", "Linux", "OCI", "JSONRPC", "Protocol", "Faults", crypto, grdb, log, system]),
   library("Runtime", ["CLinux", "Linux", "Cgroups", "OCI", "Faults", system]),
+  library(
+    "Snapshots",
+    [
+      "Runtime", "Archive", "Tar", "RPCService", "CLinux", "Linux", "OCI", "JSONRPC", "Protocol", "Faults", grdb, log,
+      system,
+    ]),
   library("ShimCore", ["Runtime", "CLinux", "Cgroups", "JSONRPC", "Protocol", "Linux", "OCI", "Faults", system]),
   library(
     "Tasks", ["ShimCore", "CLinux", "Linux", "Cgroups", "Seccomp", "OCI", "JSONRPC", "Protocol", "Faults", log, system]),
@@ -95,7 +101,7 @@ let services: [Target] = [
 ]
 
 let layer3: [Target] = [
-  library("CLI", ["JSONRPC", "Protocol", "Linux", "Faults", system]),
+  library("CLI", ["Tar", "JSONRPC", "Protocol", "Linux", "Faults", system]),
   .executableTarget(
     name: "gantry", dependencies: ["CLI"], path: "Sources/gantry", swiftSettings: swiftSettings,
     linkerSettings: staticExecutable),
@@ -111,7 +117,7 @@ let fixtures: [Target] = [
     name: "ArchiveFixtures", dependencies: [system], path: "Tests/ArchiveFixtures", swiftSettings: swiftSettings),
   .target(
     name: "SnapshotConformance",
-    dependencies: ["Archive", "ArchiveFixtures", "Faults", "JSONRPC", "Linux", "OCI", "Protocol", system],
+    dependencies: ["Archive", "Tar", "ArchiveFixtures", "Faults", "JSONRPC", "Linux", "OCI", "Protocol", system],
     path: "Tests/SnapshotConformance", swiftSettings: swiftSettings),
 ]
 
@@ -121,11 +127,11 @@ let allTests: [Target] = [
   tests(
     "TasksTests",
     ["Tasks", "ShimCore", "Cgroups", "Protocol", "JSONRPC", "Linux", "OCI", "Faults", log, system]),
-  tests("ArchiveTests", ["Archive", "ArchiveFixtures", "Faults", "Linux", system]),
+  tests("ArchiveTests", ["Archive", "Tar", "ArchiveFixtures", "Faults", "Linux", system]),
   tests(
     "SnapshotsTests",
     [
-      "Snapshots", "SnapshotConformance", "ArchiveFixtures", "Archive", "Faults", "JSONRPC", "Linux", "Protocol", log,
+      "Snapshots", "SnapshotConformance", "ArchiveFixtures", "Archive", "Tar", "Faults", "JSONRPC", "Linux", "Protocol", log,
       system,
     ]),
   tests("LayoutTests", []),
@@ -139,7 +145,7 @@ let allTests: [Target] = [
     path: "Tests/RuntimeProbe", swiftSettings: swiftSettings),
   tests("RuntimeTests", ["runtime-probe", "Runtime", "Seccomp", "Linux", "OCI", "Faults", system]),
   tests("OCITests", ["OCI", "Faults"]),
-  tests("CLITests", ["CLI", "JSONRPC", "Protocol", "Linux", "Faults", system]),
+  tests("CLITests", ["CLI", "Tar", "JSONRPC", "Protocol", "Linux", "Faults", system]),
   tests("ContentStoreTests", ["ContentStore", "OCI", "Faults", system]),
   tests("ImagesTests", ["Images", "ContentStore", "JSONRPC", "OCI", "Faults", log, system]),
   tests("EngineTests", ["Engine", "JSONRPC", "Linux", "Protocol", "OCI", "Faults", log, system]),

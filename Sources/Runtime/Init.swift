@@ -85,7 +85,7 @@ enum Init {
     try step("make all mounts private") { () throws(Errno) in try Mounts.setPropagation(ofAll: .private) }
 
     // 6. The root file system, over the old root: it needs no folder on the host.
-    let tree = ContainerTree(root: try InitMounts.attachRoot(plan))
+    let tree = ContainerTree(root: try InitMounts.attachRoot(plan.root))
 
     // 7. The mounts of the description in order. Every target is resolved inside the root by the kernel.
     let proc = try InitMounts.make(plan, in: tree)

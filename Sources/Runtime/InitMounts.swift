@@ -15,9 +15,9 @@ extension PlannedMount {
 /// The mounts of a container, made in its own namespaces.
 enum InitMounts {
   /// Attaches the root over the old one, and returns it.
-  static func attachRoot(_ plan: InitPlan) throws(Fault) -> Int32 {
+  static func attachRoot(_ root: RootMount.Prepared) throws(Fault) -> Int32 {
     try step("mount the container's root file system") { () throws(Errno) in
-      switch plan.root {
+      switch root {
       case .detached(let mount):
         try Mounts.attach(mount, at: nil, "/")
         return mount

@@ -4,6 +4,7 @@ import Faults
 import Glibc
 import Linux
 import Testing
+import Tar
 
 extension ArchiveTests {
   @Suite(.enabled(if: isRoot, "needs root: owners")) struct LimitTests {

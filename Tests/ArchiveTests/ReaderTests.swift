@@ -3,6 +3,7 @@ import ArchiveFixtures
 import Faults
 import Glibc
 import Testing
+import Tar
 
 extension ArchiveTests {
   /// `ArchiveReader` as importers use it: entries one by one, content as wanted.

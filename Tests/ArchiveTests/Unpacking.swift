@@ -5,6 +5,7 @@ import Glibc
 import Linux
 import SystemPackage
 import Testing
+import Tar
 
 /// Everything about archives and layers.
 @Suite struct ArchiveTests {}

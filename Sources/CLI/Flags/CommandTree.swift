@@ -27,8 +27,11 @@ enum CommandTree {
     [
       CommandNode("attach", Attach.self),
       CommandNode("completion", Completion.self),
+      CommandNode("cp", Copy.self),
       CommandNode("create", Create.self),
+      CommandNode("diff", Diff.self),
       CommandNode("events", Events.self),
+      CommandNode("export", Export.self),
       CommandNode("history", ImageHistory.self),
       CommandNode("inspect", Inspect.self),
       CommandNode("kill", Kill.self),
@@ -51,8 +54,11 @@ enum CommandTree {
   private static var container: [CommandNode] {
     [
       CommandNode("attach", Attach.self),
+      CommandNode("cp", Copy.self),
       CommandNode("create", Create.self),
+      CommandNode("diff", Diff.self),
       CommandNode("exec", Exec.self),
+      CommandNode("export", Export.self),
       CommandNode("inspect", ContainerInspect.self),
       CommandNode("kill", Kill.self),
       CommandNode("logs", Logs.self),
@@ -106,8 +112,7 @@ enum CommandTree {
     "logout": "registries come with a later version", "search": "registries come with a later version",
     "manifest": "registries come with a later version", "network": "networks come with a later version",
     "port": "networks come with a later version", "volume": "named volumes come with a later version",
-    "commit": "it comes with a later version", "cp": "it comes with a later version",
-    "diff": "it comes with a later version", "export": "it comes with a later version",
+    "commit": "it comes with a later version",
     "import": "it comes with a later version", "save": "it comes with a later version",
     "stats": "it comes with a later version", "top": "it comes with a later version",
     "update": "it comes with a later version", "prune": "it comes with a later version",
