@@ -79,9 +79,10 @@ extension SnapshotStore {
         below.insert(folder, at: 0)
         continue
       }
-      let known = try database.read { database in
+      let known = try database.read { database -> (place: SnapshotFolders.Place, isOpaque: Bool)? in
         if let row = try database.layer(layer.chainID.rawValue), let place = row.place { return (place, row.isOpaque) }
-        return try database.content(diffID: layer.diffID.rawValue).flatMap { row in row.place.map { ($0, row.isOpaque) } }
+        guard let row = try database.content(diffID: layer.diffID.rawValue), let place = row.place else { return nil }
+        return (place, row.isOpaque)
       }
       // Bound to other layers by another call meanwhile: what stands on it cannot be made in this round.
       guard let (place, isOpaque) = known else {

@@ -230,8 +230,8 @@ struct Transfer {
 final class CopyProgress {
   private let header: String?
   private let moves: Bool
-  private var lastDrawn: Int64 = 0
-  private static let interval: Int64 = 100
+  private var nextDrawing = Deadline.now
+  private static let interval = 100
 
   /// - Parameter header: what stands before the size; nil to be quiet.
   init(_ header: String?) {
@@ -241,9 +241,8 @@ final class CopyProgress {
 
   func show(_ bytes: Int64) {
     guard moves, let header else { return }
-    let now = Deadline.now / 1_000_000
-    guard now - lastDrawn >= Self.interval else { return }
-    lastDrawn = now
+    guard nextDrawing.hasPassed else { return }
+    nextDrawing = .after(milliseconds: Self.interval)
     Output.note("\r\u{1B}[K\(header)\(Human.size(bytes))")
   }
 

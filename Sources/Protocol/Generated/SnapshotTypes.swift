@@ -107,13 +107,22 @@ extension SnapshotAPI {
     public var mounts: [TreeMount]?
     /// Nothing is written into the snapshot itself.
     public var readOnly: Bool?
+    /// What messages call it: `container web`.
+    public var name: String?
 
     /// Takes every field.
-    public init(key: String, process: Int64? = nil, mounts: [TreeMount]? = nil, readOnly: Bool? = nil) {
+    public init(
+      key: String,
+      process: Int64? = nil,
+      mounts: [TreeMount]? = nil,
+      readOnly: Bool? = nil,
+      name: String? = nil
+    ) {
       self.key = key
       self.process = process
       self.mounts = mounts
       self.readOnly = readOnly
+      self.name = name
     }
   }
 }

@@ -91,7 +91,10 @@ final class TreeChanges {
     let found = try reading(path) { () throws(Errno) in try TreeNode(folder, name) }
     guard let node = found else { return }  // removed meanwhile
     let status = node.status
-    let old = try reading(path) { () throws(Errno) in try below.flatMap { below throws(Errno) in try lower.find(name, in: below) } }
+    let old = try reading(path) { () throws(Errno) -> LayerStack.Node? in
+      guard let below else { return nil }
+      return try lower.find(name, in: below)
+    }
     if status.isWhiteout {
       if old != nil { try tell(.deleted, path, level) }
       return
@@ -198,9 +201,7 @@ final class TreeChanges {
   }
 
   private func flush() throws {
-    do throws(Errno) {
-      try buffer.withUnsafeBytes { bytes throws(Errno) in try Descriptors.writeAll(output, bytes) }
-    } catch {
+    do { try buffer.withUnsafeBytes { try Descriptors.writeAll(output, $0) } } catch {
       throw Fault(.cancelled, "nobody reads the list of changes any more", cause: ["\(error)"])
     }
     bytes += Int64(buffer.count)

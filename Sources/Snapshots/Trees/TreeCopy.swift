@@ -117,34 +117,50 @@ final class TreeCopy: Sendable {
   }
 
   private func work(_ executable: Int32) throws(Fault) -> Int64 {
+    let worker: Worker
+    do throws(Errno) { worker = try Worker.start(executable) } catch {
+      throw Fault(.unavailable, "no worker can be started for a container's files", cause: ["\(error)"])
+    }
+    return try attend(worker).get()
+  }
+
+  /// A worker that was started, and our end of its control socket.
+  private struct Worker: ~Copyable {
     let process: SpawnedProcess
     let control: OwnedDescriptor
-    do throws(Errno) {
+
+    static func start(_ executable: Int32) throws(Errno) -> Worker {
+      // The worker's end closes here: with the worker, the socket ends.
       let pair = try UnixSocket.pair()
-      process = try SpawnRequest(
+      let control = try pair.first.duplicate()
+      let process = try SpawnRequest(
         .descriptor(executable), arguments: ["gantry-snapshotd", TreeWorker.argument],
         descriptors: [nil, nil, 2, pair.second.rawValue], newSession: true, deathSignal: SIGKILL
       ).spawn()
-      control = try pair.first.duplicate()
-    } catch {
-      throw Fault(.unavailable, "no worker can be started for a container's files", cause: ["\(error)"])
+      return Worker(process: process, control: control)
     }
-    let pid = process.pidFD.descriptor.rawValue
+  }
+
+  /// Talks to the worker until it is done, and sees to its end.
+  private func attend(_ worker: borrowing Worker) -> Result<Int64, Fault> {
+    let pid = worker.process.pidFD.descriptor.rawValue
+    let control = worker.control.rawValue
     let isCancelled = state.withLock { state in
       state.process = pid
-      state.control = control.rawValue
+      state.control = control
       return state.cancellation != nil
     }
     if isCancelled { Self.kill(pid) }
-    let outcome = Result { () throws(Fault) in try converse(control.rawValue) }
+    let outcome: Result<Int64, Fault>
+    do throws(Fault) { outcome = .success(try converse(control)) } catch { outcome = .failure(error) }
     state.withLock { state in
       state.process = nil
       state.control = nil
     }
     // Nothing more is to come from it, whatever it says.
     Self.kill(pid)
-    _ = try? process.pidFD.wait()
-    return try outcome.get()
+    _ = try? worker.process.pidFD.wait()
+    return outcome
   }
 
   private func converse(_ control: Int32) throws(Fault) -> Int64 {

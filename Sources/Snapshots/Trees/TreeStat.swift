@@ -8,8 +8,14 @@ internal import Tar
 
 /// Files of a tree as Docker tells of them.
 enum TreeStat {
-  /// What `text` means in the tree, held, and what is told of it.
-  static func find(_ root: borrowing TreeRoot, _ text: String, _ name: String) throws(Fault) -> (TreeNode, PathStat) {
+  /// A file, held, and what is told of it.
+  struct Found: ~Copyable {
+    let node: TreeNode
+    let stat: PathStat
+  }
+
+  /// What `text` means in the tree.
+  static func find(_ root: borrowing TreeRoot, _ text: String, _ name: String) throws(Fault) -> Found {
     let bytes = Array(text.utf8)
     let path = TreeRoot.Path(bytes)
     do throws(Errno) {
@@ -19,30 +25,30 @@ enum TreeStat {
       let stat = PathStat(
         name: String(decoding: path.name(bytes), as: UTF8.self), size: Int64(clamping: status.size),
         mode: goMode(status.mode), mtime: time(status.modified), linkTarget: String(decoding: target, as: UTF8.self))
-      return (node, stat)
+      return Found(node: node, stat: stat)
     } catch {
       throw unreachable(text, name, error)
     }
   }
 
   static func stat(_ root: borrowing TreeRoot, _ path: String, _ name: String) throws(Fault) -> PathStat {
-    try find(root, path, name).1
+    try find(root, path, name).stat
   }
 
   /// Checks that an archive may be extracted at `path`: an existing folder that can be written to.
   static func checkExtractionPoint(
     _ root: borrowing TreeRoot, _ path: TreeRoot.Path, _ text: String, _ name: String
   ) throws(Fault) {
+    let isRoot: Bool
     do throws(Errno) {
       let folder = try root.folder(path)
       guard cl_is_read_only(folder.rawValue) == 1 else { return }
-      let isRoot = try FileStatus(of: folder.rawValue).mountID == FileStatus(of: root.descriptor.rawValue).mountID
-      throw Fault(
-        .readOnly, isRoot ? "container rootfs is marked read-only" : "mounted volume is marked read-only")
-    } catch let error as Errno {
+      isRoot = try FileStatus(of: folder.rawValue).mountID == FileStatus(of: root.descriptor.rawValue).mountID
+    } catch {
       if error == .notDirectory { throw Fault(.invalidArgument, "extraction point is not a directory: \(text)") }
       throw unreachable(text, name, error)
     }
+    throw Fault(.readOnly, isRoot ? "container rootfs is marked read-only" : "mounted volume is marked read-only")
   }
 
   private static func unreachable(_ path: String, _ name: String, _ error: Errno) -> Fault {

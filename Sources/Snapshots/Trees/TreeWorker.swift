@@ -44,9 +44,11 @@ public enum TreeWorker {
 
   private static func work(_ order: TreeOrder) throws {
     raiseDescriptorLimit()
+    // While procfs is in sight.
+    let descriptors = try openat2(nil, "/proc/self/fd", [.path, .directory])
     if case .changes(let upper, let lower, let mountPoints) = order.work {
       let changes = try TreeChanges(upper: upper, lower: lower, mountPoints: mountPoints)
-      try leaveEverything()
+      try leaveEverything(but: descriptors.rawValue)
       let stream = try Channel.stream(after: .ready(nil))
       return Channel.send(.done(bytes: try changes.write(to: stream.rawValue)))
     }
@@ -58,7 +60,7 @@ public enum TreeWorker {
             source: mount.source, destination: mount.destination, readOnly: mount.readOnly ?? false,
             recursive: mount.recursive ?? false)
         }))
-    try leaveEverything()
+    try leaveEverything(but: descriptors.rawValue)
     switch order.work {
     case .stat(let path): Channel.send(.ready(try TreeStat.stat(root, path, order.name)))
     case .archive(let path, let contents): try archive(root, path, contents: contents, order.name)
@@ -68,12 +70,12 @@ public enum TreeWorker {
   }
 
   private static func archive(_ root: borrowing TreeRoot, _ text: String, contents: Bool, _ name: String) throws {
-    let (node, stat) = try TreeStat.find(root, text, name)
-    let stream = try Channel.stream(after: .ready(stat))
+    let found = try TreeStat.find(root, text, name)
+    let stream = try Channel.stream(after: .ready(found.stat))
     let writer = TarWriter(stream.rawValue)
     let path = Array(text.utf8)
     let archiver = TreeArchiver(writer, descriptorPrefix: "")
-    try archiver.add(node, .init(top: contents ? [] : TreeRoot.Path(path).name(path)))
+    try archiver.add(found.node, .init(top: contents ? [] : TreeRoot.Path(path).name(path)))
     try writer.finish()
     Channel.send(.done(bytes: writer.bytes))
   }
@@ -103,13 +105,12 @@ public enum TreeWorker {
 
   /// Makes an empty folder this process's root and gives up what only mounting needs. The working folder becomes that of the
   /// process's own descriptors: a descriptor's number is a path then, and the only one there is.
-  private static func leaveEverything() throws {
+  private static func leaveEverything(but descriptors: Int32) throws {
     do throws(Errno) {
-      let descriptors = try openat2(nil, "/proc/self/fd", [.path, .directory])
       let empty = try Mounts.make(
         "tmpfs", source: "empty", parameters: [("mode", "000"), ("size", "4k")],
         attributes: [.readOnly, .noSetUserID, .noDevices, .noExecute])
-      if fchdir(empty.rawValue) != 0 || chroot(".") != 0 || fchdir(descriptors.rawValue) != 0 {
+      if fchdir(empty.rawValue) != 0 || chroot(".") != 0 || fchdir(descriptors) != 0 {
         throw Errno(rawValue: errno)
       }
       guard let kept = CapabilitySet(names: capabilities) else { throw Errno.invalidArgument }
