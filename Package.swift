@@ -67,7 +67,8 @@ let layer2: [Target] = [
   library("RPCService", ["JSONRPC", "Protocol", "Linux", "Faults", log, system] + nio),
   library("ContentStore", ["Linux", "OCI", "Faults", crypto, system]),
   library(
-    "Images", ["ContentStore", "Archive", "Tar", "Linux", "OCI", "JSONRPC", "Protocol", "Faults", crypto, grdb, log, system]),
+    "Images",
+    ["ContentStore", "Archive", "Tar", "Linux", "OCI", "JSONRPC", "Protocol", "Faults", crypto, grdb, log, system]),
   library("Runtime", ["CLinux", "Linux", "Cgroups", "OCI", "Faults", system]),
   library(
     "Snapshots",
@@ -90,7 +91,7 @@ let services: [Target] = [
     ["Images", "RPCService", "Protocol", "JSONRPC", "ContentStore", "Linux", "Faults", argumentParser, log, system]),
   service(
     "SnapshotDaemon", "Snapshot",
-    ["Snapshots", "Archive", "RPCService", "Protocol", "Linux", "Faults", argumentParser, log, system]),
+    ["Snapshots", "Archive", "Tar", "RPCService", "Protocol", "Linux", "Faults", argumentParser, log, system]),
   service("TaskDaemon", "Task", ["Tasks", "RPCService", "Protocol", "Linux", "Faults", argumentParser, log, system]),
   .executableTarget(
     name: "gantryd", dependencies: ["GatewayDaemon", "ImageDaemon", "SnapshotDaemon", "TaskDaemon", "Linux"],
@@ -131,8 +132,8 @@ let allTests: [Target] = [
   tests(
     "SnapshotsTests",
     [
-      "Snapshots", "SnapshotConformance", "ArchiveFixtures", "Archive", "Tar", "Faults", "JSONRPC", "Linux", "Protocol", log,
-      system,
+      "Snapshots", "SnapshotConformance", "ArchiveFixtures", "Archive", "Tar", "Faults", "JSONRPC", "Linux", "Protocol",
+      log, system,
     ]),
   tests("LayoutTests", []),
   tests("ContractTests", ["Protocol", "JSONRPC", "OCI", "Faults"]),

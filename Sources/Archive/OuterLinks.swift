@@ -11,6 +11,12 @@ public struct OuterLink: Sendable, Equatable {
   public var path: [UInt8]
   /// The file, as the archive names it.
   public var target: [UInt8]
+
+  /// Takes both, cleaned.
+  public init(path: [UInt8], target: [UInt8]) {
+    self.path = path
+    self.target = target
+  }
 }
 
 /// Makes the hard links of an unpacked layer to files of the layers below it, as overlayfs does at link(2): the file is

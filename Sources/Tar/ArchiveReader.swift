@@ -43,7 +43,7 @@ public final class ArchiveReader {
     input.headerEnd = input.delivered + Int64(limits.headerBytes)
     defer { input.headerEnd = nil }
     if !isOpen {
-      guard input.open(archive) == ARCHIVE_OK else { throw input.fault(archive, "the archive cannot be read") }
+      guard input.open(archive) == ARCHIVE_OK else { throw input.fault(archive, "this is not a tar archive") }
       isOpen = true
     }
     var entry: OpaquePointer?

@@ -77,15 +77,13 @@ struct TarHeader {
     }
   }
 
-  /// Seconds with as many digits of a fraction as are needed.
+  /// Seconds with as many digits of a fraction as are needed. Before 1970 whole ones: of a negative fraction libarchive and
+  /// others make different times.
   static func time(_ seconds: Int64, _ nanoseconds: Int64) -> String {
-    if nanoseconds == 0 { return String(seconds) }
-    // A negative time counts its fraction backwards too: -1.25 is 750,000,000 nanoseconds after -2.
-    let whole = seconds < 0 ? seconds + 1 : seconds
-    let rest = seconds < 0 ? 1_000_000_000 - nanoseconds : nanoseconds
-    var digits = String(rest + 1_000_000_000).dropFirst()
+    if nanoseconds == 0 || seconds < 0 { return String(seconds) }
+    var digits = String(nanoseconds + 1_000_000_000).dropFirst()
     while digits.last == "0" { digits.removeLast() }
-    return (seconds < 0 && whole == 0 ? "-0" : String(whole)) + "." + digits
+    return "\(seconds).\(digits)"
   }
 
   /// The map of a sparse file: how many parts, then offset and length of each, a line for each number.

@@ -123,9 +123,9 @@ enum CopyPaths {
     var resolved = resolved
     if endsWithDot(path), !endsWithDot(resolved) { resolved += "/." }
     if endsWithSlash(path), !endsWithSlash(resolved) { resolved += "/" }
-    if base(clean(path)) != base(clean(resolved)) || endsWithDot(path) != endsWithDot(resolved) {
-      return (resolved, endsWithDot(path) ? "." : base(clean(path)))
-    }
+    // The last part as it was written: `.` where that is it.
+    let names = (written: split(path).base, resolved: split(resolved).base)
+    if names.written != names.resolved { return (resolved, names.written) }
     return (resolved, "")
   }
 }
