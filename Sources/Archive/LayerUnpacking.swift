@@ -3,9 +3,9 @@ internal import Linux
 public import OCI
 internal import Synchronization
 public import SystemPackage
+public import Tar
 
 internal import struct Crypto.SHA256
-public import Tar
 
 /// What is known of a layer after it was unpacked.
 public struct UnpackedLayer: Sendable, Equatable {

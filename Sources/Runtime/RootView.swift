@@ -65,8 +65,12 @@ public enum RootView {
     }
     let tree = try step("open the root") { () throws(Errno) in try openat2(attached, ".", [.path, .directory]) }
     try InitMounts.changeRoot(to: attached, propagation: nil)
-    for mount in mounts { try ContainerTree(root: tree.rawValue).attach(mount.mount, at: mount.destination, mount.kind) }
-    if readOnly { try step("make the root read-only") { () throws(Errno) in try Mounts.change(attached, set: .readOnly) } }
+    for mount in mounts {
+      try ContainerTree(root: tree.rawValue).attach(mount.mount, at: mount.destination, mount.kind)
+    }
+    if readOnly {
+      try step("make the root read-only") { () throws(Errno) in try Mounts.change(attached, set: .readOnly) }
+    }
     return tree
   }
 

@@ -68,7 +68,8 @@ extension SnapshotStore {
         let folder = folders.path("\(intake.place)/fs")
         if intake.isBound, bound.insert(layer.diffID).inserted {
           do {
-            let added = try OuterLinks.make(intake.layer.outerLinks, in: folder, above: intake.layer.isOpaque ? [] : below)
+            let added = try OuterLinks.make(
+              intake.layer.outerLinks, in: folder, above: intake.layer.isOpaque ? [] : below)
             taken[layer.diffID]?.layer.bytes += added.bytes
             taken[layer.diffID]?.layer.inodes += added.inodes
           } catch {

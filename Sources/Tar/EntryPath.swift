@@ -28,7 +28,9 @@ package struct EntryPath {
     return parts
   }
 
-  package static func joined(_ parts: some Sequence<ArraySlice<UInt8>>) -> [UInt8] { Array(parts.joined(separator: [slash])) }
+  package static func joined(_ parts: some Sequence<ArraySlice<UInt8>>) -> [UInt8] {
+    Array(parts.joined(separator: [slash]))
+  }
 }
 
 package let slash = UInt8(ascii: "/")

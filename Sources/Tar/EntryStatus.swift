@@ -1,6 +1,6 @@
 internal import CLinux
-internal import Glibc
 package import Faults
+internal import Glibc
 package import Linux
 package import SystemPackage
 

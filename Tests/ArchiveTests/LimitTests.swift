@@ -3,8 +3,8 @@ import ArchiveFixtures
 import Faults
 import Glibc
 import Linux
-import Testing
 import Tar
+import Testing
 
 extension ArchiveTests {
   @Suite(.enabled(if: isRoot, "needs root: owners")) struct LimitTests {

@@ -2,8 +2,8 @@ import Archive
 import ArchiveFixtures
 import Faults
 import Glibc
-import Testing
 import Tar
+import Testing
 
 extension ArchiveTests {
   /// `ArchiveReader` as importers use it: entries one by one, content as wanted.

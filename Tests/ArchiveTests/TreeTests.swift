@@ -130,7 +130,11 @@ extension ArchiveTests {
         }
       }
       options.keepsKind = false
-      let path = scratch.write("a.tar", Tar { $0.file("d", "new"); $0.folder("f") }.archive)
+      let path = scratch.write(
+        "a.tar",
+        Tar {
+          $0.file("d", "new"); $0.folder("f")
+        }.archive)
       try TreeExtractor(beneath: folder.rawValue, name: "/out", options: options).extract(ArchiveReader(path: path))
       #expect(try Files.readText("\(scratch["out/d"])") == "new")
       #expect(try FileStatus("\(scratch["out/f"])").kind == .directory)
@@ -139,15 +143,31 @@ extension ArchiveTests {
     @Test(
       "Nothing is written outside of the folder",
       arguments: [
-        { (tar: inout Tar, out: String) in tar.file("../escaped"); tar.file("/escaped") },
-        { tar, out in tar.symlink("a", out); tar.file("a/escaped") },
-        { tar, out in tar.symlink("a", ".."); tar.file("a/escaped") },
-        { tar, out in tar.symlink("a", "\(out)/file"); tar.file("a", "pwned") },
-        { tar, out in tar.hardlink("a", "\(out)/file"); tar.file("a", "pwned") },
+        { (tar: inout Tar, out: String) in
+          tar.file("../escaped"); tar.file("/escaped")
+        },
+        { tar, out in
+          tar.symlink("a", out); tar.file("a/escaped")
+        },
+        { tar, out in
+          tar.symlink("a", ".."); tar.file("a/escaped")
+        },
+        { tar, out in
+          tar.symlink("a", "\(out)/file"); tar.file("a", "pwned")
+        },
+        { tar, out in
+          tar.hardlink("a", "\(out)/file"); tar.file("a", "pwned")
+        },
         { tar, out in tar.hardlink("a", "../outside/file") },
-        { tar, out in tar.symlink("s", out); tar.hardlink("a", "s/file") },
-        { tar, out in tar.symlink("a", out); tar.folder("a", mode: 0o4777, uid: 12) },
-        { tar, out in tar.symlink("a", "\(out)/file"); tar.hardlink("b", "a"); tar.file("b", "pwned") },
+        { tar, out in
+          tar.symlink("s", out); tar.hardlink("a", "s/file")
+        },
+        { tar, out in
+          tar.symlink("a", out); tar.folder("a", mode: 0o4777, uid: 12)
+        },
+        { tar, out in
+          tar.symlink("a", "\(out)/file"); tar.hardlink("b", "a"); tar.file("b", "pwned")
+        },
       ] as [@Sendable (inout Tar, String) -> Void])
     func breakout(build: @Sendable (inout Tar, String) -> Void) throws {
       let scratch = Scratch()
@@ -169,9 +189,11 @@ extension ArchiveTests {
       #expect(Self.facts(scratch["outside"]) == before)
     }
 
-    @Test("Paths are resolved as if the tree were the root", arguments: [
-      ("/link/x", "/d/x"), ("/up", "/d/x"), ("/absolute", "/d/x"), ("/broken", "/nowhere/at/all"), ("/chain", "/d/x"),
-    ])
+    @Test(
+      "Paths are resolved as if the tree were the root",
+      arguments: [
+        ("/link/x", "/d/x"), ("/up", "/d/x"), ("/absolute", "/d/x"), ("/broken", "/nowhere/at/all"), ("/chain", "/d/x"),
+      ])
     func targets(path: String, target: String) throws {
       let scratch = Scratch()
       let (output, status) = shell(

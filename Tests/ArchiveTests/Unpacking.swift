@@ -4,8 +4,8 @@ import Faults
 import Glibc
 import Linux
 import SystemPackage
-import Testing
 import Tar
+import Testing
 
 /// Everything about archives and layers.
 @Suite struct ArchiveTests {}

@@ -15,7 +15,8 @@ import Testing
   }
 
   private func plan(
-    _ source: String, folder isFolder: Bool, to destination: String, exists: Bool = false, isDestinationFolder: Bool = false,
+    _ source: String, folder isFolder: Bool, to destination: String, exists: Bool = false,
+    isDestinationFolder: Bool = false,
     rebase: String = ""
   ) throws -> String {
     let plan = try CopyPaths.plan(
@@ -32,7 +33,9 @@ import Testing
     #expect(try plan("/a/d/.", folder: true, to: "/b/new") == "/b .>new")
     #expect(try plan("/a/d", folder: true, to: "/b/new/") == "/b d>new")
     #expect(try plan("/a/t", folder: false, to: "/b/new", rebase: "link") == "/b link>new")
-    #expect(throws: CommandFailure("cannot copy directory")) { try plan("/a/d", folder: true, to: "/b/f", exists: true) }
+    #expect(throws: CommandFailure("cannot copy directory")) {
+      try plan("/a/d", folder: true, to: "/b/f", exists: true)
+    }
     #expect(throws: CommandFailure("no such directory")) { try plan("/a/f", folder: false, to: "/b/new/") }
     #expect(throws: CommandFailure("no such directory")) { try plan("/a/f", folder: false, to: "/b/new/.") }
   }

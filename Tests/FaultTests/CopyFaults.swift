@@ -10,7 +10,8 @@ extension FaultTests {
     try await withEngine { engine in
       let name = engine.name()
       try await engine.gantry(
-        "run", "-d", "--name", name, "busybox", "sh", "-c", "head -c 30000000 /dev/zero >/big; : >/ready; exec sleep 1000")
+        "run", "-d", "--name", name, "busybox", "sh", "-c",
+        "head -c 30000000 /dev/zero >/big; : >/ready; exec sleep 1000")
       try await engine.eventually("the file is there") {
         try await engine.gantry("exec", name, "ls", "/ready", expecting: nil).status == 0
       }

@@ -53,7 +53,8 @@ extension IntegrationTests {
         let own = try await Command.shell(
           """
           export GANTRY_STATE=\(engine.state); \(TestEngine.binaries)/gantry cp \(name):/tmp/tree - | \(list)
-          """).stdout
+          """
+        ).stdout
         let gnu = try await Command.shell("tar -C \(folder) --format=pax -c --sort=name tree | \(list)").stdout
         #expect(own == gnu)
         if state == .running {
@@ -81,12 +82,15 @@ extension IntegrationTests {
           """
           export GANTRY_STATE=\(engine.state)
           \(TestEngine.binaries)/gantry cp \(name):/tmp/. - | tar -t | grep -v '/$' | LC_ALL=C sort
-          """).lines
+          """
+        ).lines
         #expect(
           names == [
             "./content/one", "./dir/d/one", "./dir/one", "./f", "./followed/one", "./link", "./new",
           ])
-        #expect(try await cp("\(folder)/f", "\(name):/tmp/none/f", expecting: 1).contains("Could not find the file /tmp/none"))
+        #expect(
+          try await cp("\(folder)/f", "\(name):/tmp/none/f", expecting: 1).contains("Could not find the file /tmp/none")
+        )
         #expect(try await cp("\(folder)/f", "\(name):/tmp/none/", expecting: 1) == "gantry: no such directory\n")
         #expect(try await cp("\(folder)/d", "\(name):/tmp/f", expecting: 1) == "gantry: cannot copy directory\n")
         #expect(
@@ -103,10 +107,14 @@ extension IntegrationTests {
         #expect(
           try await Command.shell("cd \(folder); cat out; ls empty outdir; readlink outlink").stdout
             == "f\nempty:\ndir\n\noutdir:\nd\none\ns\nd\n")
-        #expect(try await cp("\(name):/none", folder, expecting: 1) == "gantry: Could not find the file /none in container \(name)\n")
+        #expect(
+          try await cp("\(name):/none", folder, expecting: 1)
+            == "gantry: Could not find the file /none in container \(name)\n")
         #expect(try await cp("\(name):/tmp/dir", "\(folder)/f", expecting: 1) == "gantry: cannot copy directory\n")
         #expect(try await cp("\(name):/tmp/f", "\(folder)/no/f", expecting: 1).contains("does not exist"))
-        #expect(try await cp("\(name):/a", "\(name):/b", expecting: 1).contains("copying between containers is not supported"))
+        #expect(
+          try await cp("\(name):/a", "\(name):/b", expecting: 1).contains("copying between containers is not supported")
+        )
         #expect(try await cp("a", "b", expecting: 1).contains("must specify at least one container source"))
         #expect(try await cp("\(folder)/f", "no-such:/", expecting: 1) == "gantry: No such container: no-such\n")
       }
@@ -123,7 +131,8 @@ extension IntegrationTests {
         }
         let bad = try await Command.shell("echo no archive | \(gantry) cp - \(name):/tmp", expecting: 1)
         #expect(bad.stderr.contains("this is not a tar archive"), "\(bad)")
-        let cut = try await Command.shell("cd \(folder); tar -c d | head -c 100000 | \(gantry) cp - \(name):/tmp", expecting: 1)
+        let cut = try await Command.shell(
+          "cd \(folder); tar -c d | head -c 100000 | \(gantry) cp - \(name):/tmp", expecting: 1)
         #expect(cut.stderr.contains("cut off"), "\(cut)")
         let file = try await Command.shell("tar -C \(folder) -c d | \(gantry) cp - \(name):/etc/passwd", expecting: 1)
         #expect(file.stderr.contains("must be a directory"), "\(file)")
@@ -162,13 +171,15 @@ extension IntegrationTests {
         try await engine.gantry("cp", "\(folder)/f", "\(name):/tmp/kept")
         try await engine.gantry("cp", "-a", "\(folder)/f", "\(name):/tmp/given")
         #expect(
-          try await engine.gantry("exec", name, "stat", "-c", "%u:%g", "/tmp/kept", "/tmp/given").stdout == "12:34\n77:88\n")
+          try await engine.gantry("exec", name, "stat", "-c", "%u:%g", "/tmp/kept", "/tmp/given").stdout
+            == "12:34\n77:88\n")
         try await engine.gantry("cp", "\(name):/tmp/kept", "\(folder)/own")
         #expect(try await Command.shell("stat -c %u:%g \(folder)/own").trimmed == "0:0")
       }
     }
 
-    @Test(arguments: [State.running, .paused, .exited]) func changesAreAddedChangedAndDeleted(state: State) async throws {
+    @Test(arguments: [State.running, .paused, .exited]) func changesAreAddedChangedAndDeleted(state: State) async throws
+    {
       let name = engine.name("diff")
       try await engine.gantry(
         "run", "-d", "--name", name, "busybox", "sh", "-c",

@@ -13,7 +13,9 @@ extension SecurityTests {
   }
 
   /// Runs `body` with a container, a folder of the test's own, and `/canary` on the host, which must stay what it is.
-  private func withCanary(_ flags: [String], _ command: [String], _ body: (String, String) async throws -> Void) async throws {
+  private func withCanary(_ flags: [String], _ command: [String], _ body: (String, String) async throws -> Void)
+    async throws
+  {
     let name = engine.name("attack")
     let folder = "\(engine.folder)/\(name)"
     _ = try await Command.shell(
@@ -39,9 +41,11 @@ extension SecurityTests {
       mkdir -p /canary /w/d /w/in; echo container >/canary/secret; echo container >/w/d/secret; ln -s /canary /w/l
       ln -s ../../../../../../../canary /w/m; mkdir /w/e; : >/ready; exec /exchange /w/d /w/l /w/e /w/m /shared/d /shared/l
       """
-    try await withCanary(["-v", "\(exchange):/exchange:ro", "-v", "\(shared):/shared"], ["sh", "-c", setup]) { name, folder in
+    try await withCanary(["-v", "\(exchange):/exchange:ro", "-v", "\(shared):/shared"], ["sh", "-c", setup]) {
+      name, folder in
       _ = try await Command.shell(
-        "cd \(folder); mkdir -p up/secret.d; echo pwned >up/secret; echo pwned >up/new; chmod 777 up up/secret.d up/secret")
+        "cd \(folder); mkdir -p up/secret.d; echo pwned >up/secret; echo pwned >up/new; chmod 777 up up/secret.d up/secret"
+      )
       try await engine.eventually("the container exchanges") {
         try await engine.gantry("exec", name, "ls", "/ready", expecting: nil).status == 0
       }
@@ -61,7 +65,9 @@ extension SecurityTests {
 
   @Test("Links of the container are followed in the container: /var/run is /run")
   func linksThatWork() async throws {
-    try await withCanary([], ["sh", "-c", "rm -rf /var/run; mkdir -p /run /var; ln -s /run /var/run; : >/ready; exec sleep 1000"]) {
+    try await withCanary(
+      [], ["sh", "-c", "rm -rf /var/run; mkdir -p /run /var; ln -s /run /var/run; : >/ready; exec sleep 1000"]
+    ) {
       name, folder in
       try await engine.eventually("the link is there") {
         try await engine.gantry("exec", name, "ls", "/ready", expecting: nil).status == 0
@@ -76,8 +82,10 @@ extension SecurityTests {
 
   @Test("CVE-2021-41089: a link of the container to a folder of the host keeps that folder's mode")
   func modesOfTheHost() async throws {
-    try await withCanary([], ["sh", "-c", "ln -s /canary /dir; ln -s /canary/secret /file; exec sleep 1000"]) { name, folder in
-      _ = try await Command.shell("cd \(folder); mkdir -m 777 dir; echo x >file; chmod 666 file; tar -cf a.tar dir file")
+    try await withCanary([], ["sh", "-c", "ln -s /canary /dir; ln -s /canary/secret /file; exec sleep 1000"]) {
+      name, folder in
+      _ = try await Command.shell(
+        "cd \(folder); mkdir -m 777 dir; echo x >file; chmod 666 file; tar -cf a.tar dir file")
       let before = try await Command.shell("stat -c '%n %a' / /tmp /etc \(engine.root) \(engine.root)/snapshot").stdout
       _ = try await engine.gantry("cp", "\(folder)/dir", "\(name):/", expecting: nil)
       _ = try await engine.gantry("cp", "\(folder)/file", "\(name):/", expecting: nil)
@@ -132,7 +140,8 @@ extension SecurityTests {
 
   @Test("A copy's worker sees nothing of the host and has no right to mount")
   func confinedWorker() async throws {
-    try await withCanary([], ["sh", "-c", "head -c 30000000 /dev/zero >/big; : >/ready; exec sleep 1000"]) { name, folder in
+    try await withCanary([], ["sh", "-c", "head -c 30000000 /dev/zero >/big; : >/ready; exec sleep 1000"]) {
+      name, folder in
       try await engine.eventually("the file is there") {
         try await engine.gantry("exec", name, "ls", "/ready", expecting: nil).status == 0
       }

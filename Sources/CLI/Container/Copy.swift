@@ -26,7 +26,10 @@ struct Copy: Command {
   static let flags: [Flag<Copy>] = [
     .toggle("archive", "a", "Archive mode (copy all uid/gid information)") { $0.keepsOwners = $1 },
     .toggle("follow-link", "L", "Always follow symbol link in SRC_PATH") { $0.followsLinks = $1 },
-    .toggle("quiet", "q", "Suppress progress output during copy. Progress output is automatically suppressed if no terminal is attached") {
+    .toggle(
+      "quiet", "q",
+      "Suppress progress output during copy. Progress output is automatically suppressed if no terminal is attached"
+    ) {
       $0.isQuiet = $1
     },
   ]
@@ -62,7 +65,8 @@ struct Copy: Command {
     let target = destination.path == "-" ? "-" : CopyPaths.local(destination.path)
     if target != "-" { try LocalFiles.checkOutput(target) }
     if followsLinks,
-      let stat = try? session.call(GatewayAPI.Method.containerPathStat, .init(container: source.container, path: path)).stat,
+      let stat = try? session.call(GatewayAPI.Method.containerPathStat, .init(container: source.container, path: path))
+        .stat,
       !stat.linkTarget.isEmpty
     {
       (path, name) = CopyPaths.rebased(path, stat.linkTarget)
@@ -128,7 +132,9 @@ struct Copy: Command {
       info.isFolder = found.mode & 1 << 31 != 0
     }
     // A container that does not exist is told of here, not as a folder that is missing.
-    if found == nil { _ = try session.call(GatewayAPI.Method.containerPathStat, .init(container: container, path: "/")) }
+    if found == nil {
+      _ = try session.call(GatewayAPI.Method.containerPathStat, .init(container: container, path: "/"))
+    }
     if source.path == "-" {
       guard info.isFolder else {
         throw CommandFailure("destination \"\(container):\(destination.path)\" must be a directory")
@@ -146,7 +152,9 @@ struct Copy: Command {
       throw CommandFailure("\(source.path) cannot be read: \(error)")
     }
     var top = from.rebaseName.isEmpty ? CopyPaths.split(from.path).base : from.rebaseName
-    if let (old, new) = plan.rename { top = String(decoding: CopyPaths.renamed(Array(top.utf8), old, new), as: UTF8.self) }
+    if let (old, new) = plan.rename {
+      top = String(decoding: CopyPaths.renamed(Array(top.utf8), old, new), as: UTF8.self)
+    }
     let progress = CopyProgress(isQuiet ? nil : "Copying to container - ")
     let (transfer, stream) = try open(session, container, plan.folder)
     let writer = TarWriter(stream.rawValue) { progress.show($0) }

@@ -142,7 +142,8 @@ enum LocalFiles {
       let (folder, base) = parts(path)
       let parent = try real(folder, path)
       resolved = base.isEmpty ? parent + "/" : parent == "/" ? "/" + base : parent + "/" + base
-      if CopyPaths.endsWithSlash(path), CopyPaths.base(CopyPaths.clean(path)) != CopyPaths.base(CopyPaths.clean(resolved))
+      if CopyPaths.endsWithSlash(path),
+        CopyPaths.base(CopyPaths.clean(path)) != CopyPaths.base(CopyPaths.clean(resolved))
       {
         name = CopyPaths.base(CopyPaths.clean(path))
       }

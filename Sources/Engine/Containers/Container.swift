@@ -328,7 +328,8 @@ final class Container: Sendable {
   /// Takes in that its init ended, and decides what follows; nil when that is known or comes too early (it is kept for
   /// `didStart`).
   func noteExit(
-    pid: Int?, _ exit: ContainerState.Exited, _ tell: (_ name: String, _ exit: ContainerState.Exited, _ oom: Bool) -> Void
+    pid: Int?, _ exit: ContainerState.Exited,
+    _ tell: (_ name: String, _ exit: ContainerState.Exited, _ oom: Bool) -> Void
   ) -> ContainerState? {
     shared.withLock { shared in
       switch shared.state {

@@ -44,8 +44,10 @@ extension Engine {
             source: mount.source, destination: mount.destination, readOnly: mount.readOnly, recursive: mount.recursive))
       }
     }
+    // The disk has the ids of the container; the mounts of one with a user namespace have those of the host.
+    let process = definition.userNamespace == nil ? container.state.running.map { Int64($0.pid) } : nil
     return .init(
-      key: definition.id, process: container.state.running.map { Int64($0.pid) }, mounts: all,
+      key: definition.id, process: process, mounts: all,
       readOnly: definition.hostConfig.readonlyRootfs, name: "container \(container.name)")
   }
 
@@ -87,6 +89,14 @@ extension Engine {
               return true
             }
             if isDone { return }
+          }
+          if container.definition.userNamespace != nil {
+            return once.resume(
+              .failure(
+                Fault(
+                  .unsupported,
+                  "container \(container.name) runs with ids of its own (--userns): stop it before files are copied into it"
+                )))
           }
           await transfer(container, params, owner, once)
         }

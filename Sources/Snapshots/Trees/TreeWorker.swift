@@ -25,7 +25,9 @@ public enum TreeWorker {
   static let control: Int32 = 3
 
   /// What is kept of the service's capabilities: owners, modes, devices, file capabilities.
-  private static let capabilities = ["CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "MKNOD", "SETFCAP"]
+  private static let capabilities = [
+    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "MKNOD", "SETFCAP",
+  ]
 
   /// Whether this process was started as a worker.
   public static var isWanted: Bool { CommandLine.arguments.count == 2 && CommandLine.arguments[1] == argument }
