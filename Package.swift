@@ -65,16 +65,23 @@ let layer1: [Target] = [
     name: "Seccomp", dependencies: ["CSeccomp", "Faults", "OCI"], exclude: ["Resources/NOTICE"],
     resources: [.embedInCode("Resources/seccomp-default.json")], swiftSettings: swiftSettings),
   library("LogFiles", ["CISAL", "LogFormat"]),
-  library("Archive", ["CArchive", "CISAL", "CZstd", "CLinux", "Linux", "Faults", "OCI", crypto, system]),
+  library("Tar", ["CArchive", "CLinux", "Linux", "Faults", system]),
+  library("Archive", ["Tar", "CArchive", "CISAL", "CZstd", "CLinux", "Linux", "Faults", "OCI", crypto, system]),
 ]
 
 let layer2: [Target] = [
   library("RPCService", ["JSONRPC", "Protocol", "Linux", "Faults", log, system] + nio),
   library("ContentStore", ["Linux", "OCI", "Faults", crypto, system]),
   library(
-    "Images", ["ContentStore", "Archive", "Linux", "OCI", "JSONRPC", "Protocol", "Faults", crypto, grdb, log, system]),
-  library("Snapshots", ["Archive", "Linux", "OCI", "Protocol", "Faults", grdb, log, system]),
+    "Images",
+    ["ContentStore", "Archive", "Tar", "Linux", "OCI", "JSONRPC", "Protocol", "Faults", crypto, grdb, log, system]),
   library("Runtime", ["CLinux", "Linux", "Cgroups", "QuickJSON", "OCI", "Faults", system]),
+  library(
+    "Snapshots",
+    [
+      "Runtime", "Archive", "Tar", "RPCService", "CLinux", "Linux", "OCI", "JSONRPC", "Protocol", "Faults", grdb, log,
+      system,
+    ]),
   library(
     "RuntimeCLI", ["Runtime", "Cgroups", "Seccomp", "CLinux", "Linux", "QuickJSON", "OCI", "Faults", system]),
   library(
@@ -100,7 +107,7 @@ let services: [Target] = [
     ["Images", "RPCService", "Protocol", "JSONRPC", "ContentStore", "Linux", "Faults", argumentParser, log, system]),
   service(
     "SnapshotDaemon", "Snapshot",
-    ["Snapshots", "Archive", "RPCService", "Protocol", "Linux", "Faults", argumentParser, log, system]),
+    ["Snapshots", "Archive", "Tar", "RPCService", "Protocol", "Linux", "Faults", argumentParser, log, system]),
   service("TaskDaemon", "Task", ["Tasks", "RPCService", "Protocol", "Linux", "Faults", argumentParser, log, system]),
   .executableTarget(
     name: "gantryd", dependencies: ["GatewayDaemon", "ImageDaemon", "SnapshotDaemon", "TaskDaemon", "Linux"],
@@ -115,7 +122,7 @@ let services: [Target] = [
 ]
 
 let layer3: [Target] = [
-  library("CLI", ["JSONRPC", "Protocol", "Linux", "Faults", system]),
+  library("CLI", ["Tar", "JSONRPC", "Protocol", "Linux", "Faults", system]),
   .executableTarget(
     name: "gantry", dependencies: ["CLI"], path: "Sources/gantry", swiftSettings: swiftSettings,
     linkerSettings: staticExecutable),
@@ -134,7 +141,7 @@ let fixtures: [Target] = [
     name: "ArchiveFixtures", dependencies: [system], path: "Tests/ArchiveFixtures", swiftSettings: swiftSettings),
   .target(
     name: "SnapshotConformance",
-    dependencies: ["Archive", "ArchiveFixtures", "Faults", "JSONRPC", "Linux", "OCI", "Protocol", system],
+    dependencies: ["Archive", "Tar", "ArchiveFixtures", "Faults", "JSONRPC", "Linux", "OCI", "Protocol", system],
     path: "Tests/SnapshotConformance", swiftSettings: swiftSettings),
 ]
 
@@ -148,12 +155,12 @@ let allTests: [Target] = [
       system,
     ]),
   tests("LogDeliveryTests", ["LogDelivery", "LogFiles", "LogFormat", "Protocol", "Linux", "Faults", system]),
-  tests("ArchiveTests", ["Archive", "ArchiveFixtures", "Faults", "Linux", system]),
+  tests("ArchiveTests", ["Archive", "Tar", "ArchiveFixtures", "Faults", "Linux", system]),
   tests(
     "SnapshotsTests",
     [
-      "Snapshots", "SnapshotConformance", "ArchiveFixtures", "Archive", "Faults", "JSONRPC", "Linux", "Protocol", log,
-      system,
+      "Snapshots", "SnapshotConformance", "ArchiveFixtures", "Archive", "Tar", "Faults", "JSONRPC", "Linux", "Protocol",
+      log, system,
     ]),
   tests("LayoutTests", []),
   tests("ContractTests", ["Protocol", "JSONRPC", "OCI", "Faults"]),
@@ -168,7 +175,7 @@ let allTests: [Target] = [
   tests(
     "RuntimeCLITests", [testSupport, "RuntimeCLI", "Runtime", "Linux", "QuickJSON", "OCI", "Faults", system]),
   tests("OCITests", ["OCI", "Faults"]),
-  tests("CLITests", ["CLI", "JSONRPC", "Protocol", "Linux", "Faults", system]),
+  tests("CLITests", ["CLI", "Tar", "JSONRPC", "Protocol", "Linux", "Faults", system]),
   tests("ContentStoreTests", ["ContentStore", "OCI", "Faults", system]),
   tests("ImagesTests", ["Images", "ContentStore", "JSONRPC", "OCI", "Faults", log, system]),
   tests(

@@ -5,9 +5,11 @@ import SystemPackage
 /// What this process gives up before it reads the first byte of a layer.
 enum Confinement {
   /// Owners (CHOWN, FOWNER, FSETID), everybody's files (DAC_OVERRIDE, DAC_READ_SEARCH), devices (MKNOD), file capabilities
-  /// (SETFCAP) and overlayfs's attributes (SYS_ADMIN): what unpacking takes, and nothing else.
+  /// (SETFCAP) and overlayfs's attributes (SYS_ADMIN): what unpacking takes. SYS_CHROOT and SYS_PTRACE reach the root of a
+  /// running container, which its files are copied from and to. Nothing else.
   static let capabilities = [
-    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "MKNOD", "SETFCAP", "SYS_ADMIN",
+    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "MKNOD", "SETFCAP", "SYS_ADMIN", "SYS_CHROOT",
+    "SYS_PTRACE",
   ]
 
   /// Leaves the network for an empty namespace and drops capabilities. Unix sockets are found by path in any network

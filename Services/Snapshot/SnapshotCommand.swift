@@ -6,6 +6,7 @@ import Protocol
 import RPCService
 import Snapshots
 import SystemPackage
+import Tar
 
 /// `gantry-snapshotd`: layers and snapshots behind `snapshot.sock`.
 struct SnapshotCommand: AsyncParsableCommand {
@@ -49,9 +50,16 @@ struct SnapshotCommand: AsyncParsableCommand {
         name: "gantry-snapshotd", socket: "snapshot.sock", folder: "snapshot", root: FilePath(root),
         state: FilePath(state), group: group, logLevel: logLevel)
     ) { (service: ServiceContext) async throws(Fault) -> ServiceParts in
+      let streams = try service.streamServer("snapshot.stream.sock")
       let store = try SnapshotStore(
-        root: service.folder, limits: limits, parallelUnpacks: parallelUnpacks, log: service.logger)
-      return ServiceParts(table: SnapshotDispatch.table(store), onShutdown: { await store.drain() })
+        root: service.folder, limits: limits, parallelUnpacks: parallelUnpacks,
+        copies: TreeCopies(streams: streams), log: service.logger)
+      return ServiceParts(
+        table: SnapshotDispatch.table(store),
+        onShutdown: {
+          streams.close()
+          await store.drain()
+        })
     }
   }
 }

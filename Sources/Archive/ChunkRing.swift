@@ -1,5 +1,6 @@
 internal import Faults
 internal import Glibc
+internal import Tar
 
 /// A ring of buffers between one producer and two readers, each on a thread of its own: the digest and the tar reader.
 ///

@@ -1,4 +1,5 @@
 internal import Faults
+public import Tar
 
 /// How a stream is compressed, by its first bytes: media types in manifests are not always right.
 public enum Compression: String, Sendable, CaseIterable {

@@ -1,5 +1,6 @@
 internal import CArchive
 internal import Faults
+internal import Tar
 
 /// xz and bzip2 decompressed by libarchive's filters, without any format on top.
 final class FilterSource: ByteSource {

@@ -1,6 +1,7 @@
 internal import CLinux
 internal import Glibc
 internal import Linux
+internal import Tar
 
 /// The times of a layer's folders, set last because entries below change them.
 ///
@@ -49,16 +50,10 @@ struct FolderTimes {
       if descriptor < 0 { continue }
       let folder = OwnedDescriptor(descriptor)
       guard let status = try? EntryStatus(folder.rawValue), status.inode == entry.inode else { continue }
-      var values = Self.both(entry.seconds, entry.nanoseconds)
+      var values = FileTimes.both(entry.seconds, entry.nanoseconds)
       _ = futimens(folder.rawValue, &values)
     }
     entries = []
     bytes = 0
-  }
-
-  /// Access and modification time for utimensat(2).
-  static func both(_ seconds: Int64, _ nanoseconds: Int64) -> [timespec] {
-    let time = timespec(tv_sec: Int(seconds), tv_nsec: Int(min(max(nanoseconds, 0), 999_999_999)))
-    return [time, time]
   }
 }

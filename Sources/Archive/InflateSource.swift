@@ -1,5 +1,6 @@
 internal import CISAL
 internal import Faults
+internal import Tar
 
 /// gzip decompressed by ISA-L, one member after the other; header, CRC-32 and length of each are checked.
 final class InflateSource: ByteSource {

@@ -3,6 +3,7 @@ internal import Faults
 internal import Glibc
 internal import Linux
 internal import SystemPackage
+internal import Tar
 
 /// The folders of a layer that is being written, as open descriptors.
 ///
@@ -80,7 +81,7 @@ final class LayerFolders {
 
   /// Walks `path` part by part, following links inside the layer, and makes what is missing.
   private func make(_ path: [UInt8]) throws -> Int32 {
-    var parts = LayerPath.parts(path)
+    var parts = EntryPath.parts(path)
     var links = 0
     restart: while true {
       var current = OwnedDescriptor(cl_dup_from(root, 3))
@@ -94,14 +95,14 @@ final class LayerFolders {
           throw Fault(
             .corrupt,
             "the layer has \(ArchiveEntry.text(path)) as a folder, but "
-              + "\(ArchiveEntry.text(LayerPath.joined(parts[...index]))) is not a folder")
+              + "\(ArchiveEntry.text(EntryPath.joined(parts[...index]))) is not a folder")
         }
         links += 1
         guard links <= linkLimit else {
           throw Fault(.corrupt, "the layer has a loop of symbolic links at \(ArchiveEntry.text(path))")
         }
-        let start = target.first == slash ? [] : LayerPath.joined(parts[..<index]) + [slash]
-        parts = LayerPath.parts(start + target + [slash] + LayerPath.joined(parts[(index + 1)...]))
+        let start = target.first == slash ? [] : EntryPath.joined(parts[..<index]) + [slash]
+        parts = EntryPath.parts(start + target + [slash] + EntryPath.joined(parts[(index + 1)...]))
         continue restart
       }
       return current.take()
@@ -149,35 +150,5 @@ final class LayerFolders {
       let count = name.withTerminated { readlinkat(parent, $0, buffer.baseAddress!, buffer.count) }
       return count < 0 ? nil : buffer[..<count].map { UInt8(bitPattern: $0) }
     }
-  }
-}
-
-/// What has a name in a folder of the layer.
-struct EntryStatus {
-  var kind: FileStatus.Kind?
-  var inode: UInt64
-  /// A character device 0:0, which hides what the layers below have under the name.
-  var isWhiteout: Bool
-
-  /// Nil when nothing has the name.
-  init?(_ parent: Int32, _ name: [UInt8]) throws(Fault) {
-    var status = cl_stat()
-    let result = name.withTerminated { cl_statx(parent, $0, Int32(CL_AT_SYMLINK_NOFOLLOW), &status) }
-    if result == -ENOENT { return nil }
-    if result < 0 { throw Fault(unpacking: name, Errno(rawValue: -result)) }
-    self.init(status)
-  }
-
-  /// The status of an open file.
-  init(_ descriptor: Int32) throws(Errno) {
-    var status = cl_stat()
-    try check(cl_statx(descriptor, "", Int32(CL_AT_EMPTY_PATH), &status))
-    self.init(status)
-  }
-
-  private init(_ status: cl_stat) {
-    kind = FileStatus.Kind(rawValue: status.mode & 0o170000)
-    inode = status.inode
-    isWhiteout = kind == .characterDevice && status.special_major == 0 && status.special_minor == 0
   }
 }

@@ -3,6 +3,7 @@ internal import Linux
 public import OCI
 internal import Synchronization
 public import SystemPackage
+public import Tar
 
 internal import struct Crypto.SHA256
 
@@ -18,6 +19,8 @@ public struct UnpackedLayer: Sendable, Equatable {
   public var isOpaque: Bool
   /// Extended attributes that the file system does not take, and that were left out.
   public var attributesLeftOut: Int
+  /// Hard links that are still to be made, to files that only the layers below can have: `OuterLinks` makes them.
+  public var outerLinks: [OuterLink]
 }
 
 /// A running unpacking as others see it: how far it is, and the way to stop it.
@@ -82,7 +85,7 @@ public enum LayerUnpacking {
         }
         return UnpackedLayer(
           diffID: diffID, bytes: writer.bytes, inodes: writer.inodes, isOpaque: writer.isRootOpaque,
-          attributesLeftOut: writer.attributesLeftOut)
+          attributesLeftOut: writer.attributesLeftOut, outerLinks: writer.outerLinks)
       })
   }
 

@@ -3,6 +3,7 @@ internal import Faults
 internal import Glibc
 internal import Linux
 internal import SystemPackage
+internal import Tar
 
 /// Writes the entries of one layer below one folder, in overlayfs's form.
 ///
@@ -22,7 +23,9 @@ final class LayerWriter {
   private let folders: LayerFolders
   private var made: Int64 = 0
   private var times: FolderTimes
-  private var links: [(path: LayerPath, target: LayerPath)] = []
+  /// Hard links to files that the layer does not have, in the order of the archive; known after `finish`.
+  private(set) var outerLinks: [OuterLink] = []
+  private var links: [(path: EntryPath, target: EntryPath)] = []
   private var linkBytes = 0
 
   /// Writes below the open folder `root`, which stays the caller's.
@@ -34,7 +37,7 @@ final class LayerWriter {
 
   /// Makes `entry`; the content of a file comes from `reader`.
   func write(_ entry: ArchiveEntry, _ reader: ArchiveReader) throws {
-    let path = LayerPath(entry.path)
+    let path = EntryPath(entry.path)
     if path.name.isEmpty {
       guard entry.kind == .folder else {
         throw Fault(.corrupt, "the layer has an entry \(entry.pathText), which names no file")
@@ -46,7 +49,7 @@ final class LayerWriter {
     case .folder: try writeFolder(path, entry)
     case .file: try writeFile(path, entry, reader)
     case .symbolicLink(let target): try writeSymbolicLink(path, target, entry)
-    case .hardLink(let target): try writeHardLink(path, LayerPath(target), isLast: false)
+    case .hardLink(let target): try writeHardLink(path, EntryPath(target), isLast: false)
     case .characterDevice(let major, let minor): try writeNode(path, .characterDevice, major, minor, entry)
     case .blockDevice(let major, let minor): try writeNode(path, .blockDevice, major, minor, entry)
     case .fifo: try writeNode(path, .fifo, 0, 0, entry)
@@ -70,10 +73,10 @@ extension LayerWriter {
     let root = openat(folders.root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     if root < 0 { throw Fault(unpacking: entry.path, Errno(rawValue: errno)) }
     let folder = OwnedDescriptor(root)
-    try finishFolder(folder.rawValue, LayerPath([]), entry)
+    try finishFolder(folder.rawValue, EntryPath([]), entry)
   }
 
-  private func writeFolder(_ path: LayerPath, _ entry: ArchiveEntry) throws {
+  private func writeFolder(_ path: EntryPath, _ entry: ArchiveEntry) throws {
     let parent = try folders.folder(path.parent)
     var isOpaque = false
     if path.name.withTerminated({ mkdirat(parent, $0, 0o700) == 0 ? 0 : errno }) != 0 {
@@ -97,7 +100,7 @@ extension LayerWriter {
     folders.remember(path.bytes, folder.take())
   }
 
-  private func finishFolder(_ folder: Int32, _ path: LayerPath, _ entry: ArchiveEntry) throws {
+  private func finishFolder(_ folder: Int32, _ path: EntryPath, _ entry: ArchiveEntry) throws {
     try setOwnerAndMode(folder, entry)
     try setAttributes(entry) { name, value in cl_fsetxattr(folder, name, value.baseAddress, value.count, 0) }
     times.add(
@@ -105,7 +108,7 @@ extension LayerWriter {
       nanoseconds: entry.modifiedNanoseconds)
   }
 
-  private func writeFile(_ path: LayerPath, _ entry: ArchiveEntry, _ reader: ArchiveReader) throws {
+  private func writeFile(_ path: EntryPath, _ entry: ArchiveEntry, _ reader: ArchiveReader) throws {
     let file = OwnedDescriptor(
       try create(path) { parent, name in
         let descriptor = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
@@ -114,7 +117,7 @@ extension LayerWriter {
     var end: Int64 = 0
     if entry.size > 0 {
       try reader.forEachPiece { piece, offset in
-        try Self.write(file.rawValue, piece, offset, entry)
+        try piece.write(to: file.rawValue, at: offset, entry.path)
         bytes += Int64(piece.count)
         end = max(end, offset + Int64(piece.count))
       }
@@ -124,25 +127,11 @@ extension LayerWriter {
     }
     try setOwnerAndMode(file.rawValue, entry)
     try setAttributes(entry) { name, value in cl_fsetxattr(file.rawValue, name, value.baseAddress, value.count, 0) }
-    var times = FolderTimes.both(entry.modifiedSeconds, entry.modifiedNanoseconds)
+    var times = FileTimes.both(entry.modifiedSeconds, entry.modifiedNanoseconds)
     if futimens(file.rawValue, &times) != 0 { throw Fault(unpacking: entry.path, Errno(rawValue: errno)) }
   }
 
-  private static func write(
-    _ file: Int32, _ piece: UnsafeRawBufferPointer, _ offset: Int64, _ entry: ArchiveEntry
-  ) throws {
-    var written = 0
-    while written < piece.count {
-      let count = pwrite(file, piece.baseAddress! + written, piece.count - written, Int(offset) + written)
-      if count < 0 {
-        if errno == EINTR { continue }
-        throw Fault(unpacking: entry.path, Errno(rawValue: errno))
-      }
-      written += count
-    }
-  }
-
-  private func writeSymbolicLink(_ path: LayerPath, _ target: [UInt8], _ entry: ArchiveEntry) throws {
+  private func writeSymbolicLink(_ path: EntryPath, _ target: [UInt8], _ entry: ArchiveEntry) throws {
     try create(path) { parent, name in
       target.withTerminated { symlinkat($0, parent, name) == 0 ? 0 : -errno }
     }
@@ -150,7 +139,7 @@ extension LayerWriter {
   }
 
   private func writeNode(
-    _ path: LayerPath, _ kind: FileStatus.Kind, _ major: UInt32, _ minor: UInt32, _ entry: ArchiveEntry
+    _ path: EntryPath, _ kind: FileStatus.Kind, _ major: UInt32, _ minor: UInt32, _ entry: ArchiveEntry
   ) throws {
     try create(path) { parent, name in cl_mknodat(parent, name, kind.rawValue | 0o600, major, minor) }
     try finishByName(path, entry)
@@ -158,7 +147,7 @@ extension LayerWriter {
 
   /// A second name. The entry's own owner, mode and attributes are those of the target's entry, and not set again: a link
   /// cannot change what it links to.
-  private func writeHardLink(_ path: LayerPath, _ target: LayerPath, isLast: Bool) throws {
+  private func writeHardLink(_ path: EntryPath, _ target: EntryPath, isLast: Bool) throws {
     guard !target.name.isEmpty, let found = folders.existing(target.parent),
       let status = try EntryStatus(found, target.name), !status.isWhiteout
     else { return try wait(path, target, isLast) }
@@ -176,12 +165,11 @@ extension LayerWriter {
     if failure != 0 { throw Fault(unpacking: path.bytes, Errno(rawValue: failure)) }
   }
 
-  private func wait(_ path: LayerPath, _ target: LayerPath, _ isLast: Bool) throws {
+  private func wait(_ path: EntryPath, _ target: EntryPath, _ isLast: Bool) throws {
     guard !isLast else {
-      throw Fault(
-        .corrupt,
-        "the layer's hard link \(ArchiveEntry.text(path.bytes)) is to \(ArchiveEntry.text(target.bytes)), "
-          + "which the layer does not have")
+      // Whoever knows the layers below finds it there, or refuses it.
+      outerLinks.append(OuterLink(path: path.bytes, target: target.bytes))
+      return
     }
     links.append((path, target))
     linkBytes += path.bytes.count + target.bytes.count + 64
@@ -193,7 +181,7 @@ extension LayerWriter {
   /// `.wh.NAME` hides NAME of the layers below; `.wh..wh..opq` hides all that they have in the folder; other names that
   /// begin with `.wh..wh.` are bookkeeping of aufs. A whiteout never hides what its own layer has (OCI layer.md): a folder
   /// of the same name in this layer becomes opaque instead, any other file hides the lower one by being there.
-  private func writeWhiteout(_ path: LayerPath) throws {
+  private func writeWhiteout(_ path: EntryPath) throws {
     let hidden = Array(path.name.dropFirst(whiteoutPrefix.count))
     if hidden.starts(with: whiteoutPrefix) {
       guard path.name == opaqueName else { return }
@@ -220,7 +208,7 @@ extension LayerWriter {
   /// Makes something new with `make` (its result, or the negative errno); what has the name already is removed: of entries
   /// with the same name the last counts.
   @discardableResult
-  private func create(_ path: LayerPath, _ make: (Int32, UnsafePointer<CChar>) -> Int32) throws -> Int32 {
+  private func create(_ path: EntryPath, _ make: (Int32, UnsafePointer<CChar>) -> Int32) throws -> Int32 {
     var parent = try folders.folder(path.parent)
     var result = path.name.withTerminated { make(parent, $0) }
     if result == -EEXIST {
@@ -233,7 +221,7 @@ extension LayerWriter {
     return result
   }
 
-  private func remove(_ parent: Int32, _ path: LayerPath, _ status: EntryStatus) throws {
+  private func remove(_ parent: Int32, _ path: EntryPath, _ status: EntryStatus) throws {
     do throws(Errno) { try RemoveTree.remove(at: parent, path.name) } catch {
       throw Fault(unpacking: path.bytes, error)
     }
@@ -258,11 +246,11 @@ extension LayerWriter {
   }
 
   /// Owner, mode, attributes and time of what cannot be opened: links and nodes.
-  private func finishByName(_ path: LayerPath, _ entry: ArchiveEntry) throws {
+  private func finishByName(_ path: EntryPath, _ entry: ArchiveEntry) throws {
     let parent = try folders.folder(path.parent)
     let (uid, gid) = try owner(entry)
     let isLink = if case .symbolicLink = entry.kind { true } else { false }
-    var times = FolderTimes.both(entry.modifiedSeconds, entry.modifiedNanoseconds)
+    var times = FileTimes.both(entry.modifiedSeconds, entry.modifiedNanoseconds)
     let failure = path.name.withTerminated { name in
       if fchownat(parent, name, uid, gid, Int32(CL_AT_SYMLINK_NOFOLLOW)) != 0 { return errno }
       return isLink ? 0 : Self.changeMode(parent, name, entry.permissions)

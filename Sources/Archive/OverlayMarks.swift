@@ -3,6 +3,7 @@ internal import Faults
 internal import Glibc
 internal import Linux
 internal import SystemPackage
+internal import Tar
 
 /// How overlayfs marks what a layer hides of the layers below (Documentation/filesystems/overlayfs.rst).
 enum OverlayMarks {
@@ -30,26 +31,5 @@ enum OverlayMarks {
   /// any folder of the layers below in the place of another.
   static func isReserved(_ attribute: [UInt8]) -> Bool {
     attribute.starts(with: Array("trusted.overlay.".utf8)) || attribute.starts(with: Array("user.overlay.".utf8))
-  }
-}
-
-extension Fault {
-  /// What it means that a system call failed with `error` for the layer's entry `path`.
-  init(unpacking path: [UInt8], _ error: Errno) {
-    let name = ArchiveEntry.text(path)
-    switch error {
-    case .noSpace, .diskQuotaExceeded:
-      self.init(.noSpace, "no space is left on the disk to unpack \(name)", cause: ["\(error)"])
-    case .readOnlyFileSystem:
-      self.init(.readOnly, "\(name) cannot be unpacked: the file system is read-only", cause: ["\(error)"])
-    case .fileNameTooLong, .fileTooLarge, .tooManyLinks, .argListTooLong:
-      self.init(.limitExceeded, "\(name) is more than this file system can hold", cause: ["\(error)"])
-    case .permissionDenied, .notPermitted:
-      self.init(.permissionDenied, "\(name) cannot be unpacked: that is not allowed here", cause: ["\(error)"])
-    case .noSuchFileOrDirectory, .notDirectory, .isDirectory, .fileExists, .tooManySymbolicLinkLevels, .invalidArgument:
-      self.init(.corrupt, "the layer's entry \(name) cannot be made", cause: ["\(error)"])
-    default:
-      self.init(.internal, "\(name) cannot be unpacked", cause: ["\(error)"])
-    }
   }
 }

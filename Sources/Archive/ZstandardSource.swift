@@ -1,5 +1,6 @@
 internal import CZstd
 internal import Faults
+internal import Tar
 
 /// zstd frames decompressed with a bound on the window, which is the memory that a hostile frame could ask for.
 final class ZstandardSource: ByteSource {

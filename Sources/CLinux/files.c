@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -53,11 +54,24 @@ int64_t cl_fstatfs_type(int fd) {
   return fstatfs(fd, &s) < 0 ? -errno : (int64_t)(uint32_t)s.f_type;
 }
 
+int cl_is_read_only(int fd) {
+  struct statvfs s;
+  if (fstatvfs(fd, &s) < 0) return -errno;
+  return (s.f_flag & ST_RDONLY) != 0;
+}
+
 ssize_t cl_fgetxattr(int fd, const char *name, void *value, size_t size) { RESULT(fgetxattr(fd, name, value, size)); }
 int cl_fsetxattr(int fd, const char *name, const void *value, size_t size, int flags) {
   RESULT(fsetxattr(fd, name, value, size, flags));
 }
 ssize_t cl_flistxattr(int fd, char *list, size_t size) { RESULT(flistxattr(fd, list, size)); }
+ssize_t cl_getxattr(const char *path, const char *name, void *value, size_t size) {
+  RESULT(getxattr(path, name, value, size));
+}
+int cl_setxattr(const char *path, const char *name, const void *value, size_t size, int flags) {
+  RESULT(setxattr(path, name, value, size, flags));
+}
+ssize_t cl_listxattr(const char *path, char *list, size_t size) { RESULT(listxattr(path, list, size)); }
 ssize_t cl_lgetxattr(const char *path, const char *name, void *value, size_t size) {
   RESULT(lgetxattr(path, name, value, size));
 }

@@ -56,6 +56,7 @@ public final class Engine: Sendable {
   let tombstones = Tombstones()
   let imageCache = ImageCache()
   let background = BackgroundWork()
+  let copies = CopyDirectory()
   let userNamespaces: UserNamespaces
   /// What waits for its time or for a container's end, and is given up at a shutdown.
   let pending = PendingWork()

@@ -5,6 +5,7 @@ internal import FoundationEssentials
 internal import Linux
 internal import OCI
 public import SystemPackage
+internal import Tar
 
 /// What an import is asked to do.
 public struct ImportRequest: Sendable {

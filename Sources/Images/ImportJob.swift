@@ -3,6 +3,7 @@ internal import ContentStore
 internal import Faults
 internal import FoundationEssentials
 internal import OCI
+internal import Tar
 
 /// One import while it reads: collects members, counts bytes, and keeps the blobs that it counts on from being removed.
 final class ImportJob {

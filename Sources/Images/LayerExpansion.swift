@@ -4,6 +4,7 @@ internal import Faults
 internal import Linux
 internal import OCI
 internal import SystemPackage
+internal import Tar
 
 /// Stores a layer without the compression that it came with.
 enum LayerExpansion {

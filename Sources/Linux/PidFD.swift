@@ -35,6 +35,11 @@ public struct PidFD: ~Copyable, Sendable {
     try check(cl_pidfd_send_signal(descriptor.rawValue, number))
   }
 
+  /// Sends a signal by the number of a pidfd that somebody else owns.
+  public static func signal(_ descriptor: Int32, _ number: Int32) throws(Errno) {
+    try check(cl_pidfd_send_signal(descriptor, number))
+  }
+
   /// Whether it has not ended yet (a zombie has).
   public borrowing func isAlive() -> Bool {
     var events: UInt32 = 0

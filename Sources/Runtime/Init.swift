@@ -102,7 +102,8 @@ enum Init {
     try step("make all mounts private") { () throws(Errno) in try Mounts.setPropagation(ofAll: .private) }
 
     // 6. The root file system, over the old root: it needs no folder on the host.
-    let tree = ContainerTree(root: try InitMounts.attachRoot(plan))
+    guard let root = plan.root else { throw Fault(.invalidArgument, "the container has no root file system") }
+    let tree = ContainerTree(root: try InitMounts.attachRoot(root, at: plan.rootPlace))
 
     // 7. The mounts of the description in order. Every target is resolved inside the root by the kernel.
     let proc = try InitMounts.make(plan, in: tree)

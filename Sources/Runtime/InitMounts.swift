@@ -16,13 +16,12 @@ extension PlannedMount {
 
 /// The mounts of a container, made in its own namespaces.
 enum InitMounts {
-  /// Attaches the root over the old one, and returns it.
-  static func attachRoot(_ plan: InitPlan) throws(Fault) -> Int32 {
+  /// Attaches the root at `place`, by default over the old one, and returns it.
+  static func attachRoot(_ root: RootMount.Prepared, at place: String = "/") throws(Fault) -> Int32 {
     try step("mount the container's root file system") { () throws(Errno) in
-      switch plan.root {
-      case nil: throw Errno.invalidArgument
+      switch root {
       case .detached(let mount):
-        try Mounts.attach(mount, at: nil, plan.rootPlace)
+        try Mounts.attach(mount, at: nil, place)
         return mount
       case .legacy(let folder, let data, let attributes):
         if Glibc.chdir(folder) != 0 { throw Errno(rawValue: errno) }

@@ -4,6 +4,7 @@ internal import Linux
 internal import OCI
 internal import Synchronization
 internal import SystemPackage
+internal import Tar
 
 /// The layers being unpacked, each once however many calls want it.
 ///

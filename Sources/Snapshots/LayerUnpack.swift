@@ -50,10 +50,22 @@ struct LayerUnpack {
     let names = wanted.map(\.chainID.rawValue) + wanted.map(\.diffID.rawValue)
     store.pins.pin(names)
     defer { store.pins.unpin(names) }
-    let missing = try missing()
-    if missing.isEmpty, try store.database.read({ try $0.stack(top.chainID.rawValue).count }) == wanted.count {
-      return SnapshotAPI.UnpackResult(chainID: top.chainID.rawValue, unpacked: [], bytes: 0)
+    var unpacked: [String] = []
+    var bytes: Int64 = 0
+    while true {
+      let missing = try missing()
+      if missing.isEmpty, try store.database.read({ try $0.stack(top.chainID.rawValue).count }) == wanted.count {
+        return SnapshotAPI.UnpackResult(chainID: top.chainID.rawValue, unpacked: unpacked, bytes: bytes)
+      }
+      let round = try await unpack(missing, context)
+      unpacked += round.unpacked
+      bytes += round.bytes
+      // Only a folder that another call took for layers of its own makes another round: each one adds layers somewhere.
     }
+  }
+
+  /// Unpacks `missing` and takes them in with those that were there.
+  private func unpack(_ missing: [Wanted], _ context: CallContext) async throws -> (unpacked: [String], bytes: Int64) {
     var jobs: [LayerJobs.Job] = []
     do {
       for layer in missing { jobs.append(try await store.jobs.join(layer.diffID, blob: layer.blob, size: layer.size)) }
@@ -63,8 +75,7 @@ struct LayerUnpack {
       let wanted = wanted
       let result = try await store.disk.run { try store.takeIn(wanted, finished) }
       for job in jobs { await store.jobs.leave(job) }
-      return SnapshotAPI.UnpackResult(
-        chainID: top.chainID.rawValue, unpacked: result.unpacked, bytes: result.bytes)
+      return result
     } catch {
       for job in jobs { await store.jobs.leave(job) }
       throw error
@@ -77,6 +88,7 @@ struct LayerUnpack {
       var seen: Set<Digest> = []
       return try wanted.filter { layer in
         guard seen.insert(layer.diffID).inserted else { return false }
+        if try database.layer(layer.chainID.rawValue)?.place != nil { return false }
         return try database.content(diffID: layer.diffID.rawValue)?.place == nil
       }
     }
@@ -123,51 +135,5 @@ struct LayerUnpack {
       }
     }
     throw Fault(.cancelled, "the unpacking was taken back")
-  }
-}
-
-extension SnapshotStore {
-  /// Moves finished layers to their places, syncs once, and writes all rows in one transaction: the layers of the image
-  /// appear together or not at all. Runs on `disk`, one call after the other.
-  func takeIn(
-    _ wanted: [LayerUnpack.Wanted], _ finished: [(job: LayerJobs.Job, layer: UnpackedLayer)]
-  ) throws -> (unpacked: [String], bytes: Int64) {
-    var moved: [(place: SnapshotFolders.Place, layer: UnpackedLayer)] = []
-    do {
-      for (job, layer) in finished {
-        let isThere = try database.read { try $0.content(diffID: layer.diffID.rawValue)?.place != nil }
-        if isThere || !job.take() { continue }
-        let place = "layers/" + (job.place.split(separator: "/").last ?? "")
-        try folders.move(job.place, to: place)
-        moved.append((place, layer))
-      }
-      if !moved.isEmpty { try folders.sync() }
-      let unpacked = try database.write { database in
-        for (place, layer) in moved {
-          _ = try database.insertContent(
-            diffID: layer.diffID.rawValue, place: place, bytes: layer.bytes, inodes: layer.inodes,
-            isOpaque: layer.isOpaque)
-        }
-        return try insertRows(wanted, database)
-      }
-      return (unpacked, moved.reduce(0) { $0 + $1.layer.bytes })
-    } catch {
-      for (place, _) in moved { try? folders.move(place, to: folders.trash(place)) }
-      trash.empty()
-      throw error
-    }
-  }
-
-  private func insertRows(_ wanted: [LayerUnpack.Wanted], _ database: Database) throws -> [String] {
-    var new: [String] = []
-    for layer in wanted where try database.layer(layer.chainID.rawValue) == nil {
-      guard let content = try database.content(diffID: layer.diffID.rawValue), content.place != nil else {
-        throw Fault(.unavailable, "the layer \(layer.diffID) was removed while its image was unpacked: try again")
-      }
-      try database.insertLayer(
-        chainID: layer.chainID.rawValue, parent: layer.parent?.rawValue, content: content.id, labels: [:])
-      new.append(layer.chainID.rawValue)
-    }
-    return new
   }
 }

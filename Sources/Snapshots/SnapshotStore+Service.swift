@@ -169,7 +169,7 @@ extension SnapshotStore {
     }
   }
 
-  private func clearVolatileMark(_ place: SnapshotFolders.Place) {
+  func clearVolatileMark(_ place: SnapshotFolders.Place) {
     let incompatible = folders.path("\(place)/work/work/incompat").string
     guard let folder = try? openat2(nil, incompatible, [.readOnly, .directory]) else { return }
     do throws(Errno) { try RemoveTree.remove(at: folder.rawValue, "volatile") } catch {

@@ -7,6 +7,7 @@ internal import OCI
 internal import Protocol
 internal import Synchronization
 public import SystemPackage
+public import Tar
 
 /// Layers in folders and snapshots on top of them, for overlayfs. This is the whole service without its socket:
 /// `SnapshotStore+Service.swift` has its calls.
@@ -30,6 +31,10 @@ public final class SnapshotStore: Sendable {
   let copying = WorkPool(limit: 2)
   /// One copy into a folder at a time, also when the caller of the first went away and asks again.
   let turns = Turns()
+  /// Moves files in and out of snapshots; nil where nobody can connect to streams.
+  let treeCopies: TreeCopies?
+  /// Keys of snapshots that are mounted to be written to.
+  let written = Mutex<Set<String>>([])
 
   /// Opens the store in the folder `root` (made, 0700, when missing) and checks that folders and rows agree.
   ///
@@ -38,14 +43,16 @@ public final class SnapshotStore: Sendable {
   /// - Parameters:
   ///   - limits: what one layer may ask for.
   ///   - parallelUnpacks: how many layers are unpacked at once.
+  ///   - copies: how files get in and out of snapshots.
   public init(
-    root: FilePath, limits: ArchiveLimits = ArchiveLimits(), parallelUnpacks: Int = 2,
+    root: FilePath, limits: ArchiveLimits = ArchiveLimits(), parallelUnpacks: Int = 2, copies: TreeCopies? = nil,
     log: Logger = Logger(label: "snapshot")
   ) throws(Fault) {
     do throws(Errno) { try Files.makeDirectories(root) } catch { throw Fault(storing: error, root.string) }
     let check = StoreCheck(root: root, log: log)
     (folders, database) = try check.open()
     self.log = log
+    treeCopies = copies
     overlay = OverlayMounts(folders: folders)
     trash = Trash(folders, log)
     jobs = LayerJobs(folders, trash, limits: limits, parallel: parallelUnpacks)

@@ -3,6 +3,7 @@ import ArchiveFixtures
 import Faults
 import Glibc
 import Linux
+import Tar
 import Testing
 
 extension ArchiveTests {

@@ -2,6 +2,7 @@ import Archive
 import ArchiveFixtures
 import Faults
 import Glibc
+import Tar
 import Testing
 
 extension ArchiveTests {

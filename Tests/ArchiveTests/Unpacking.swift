@@ -4,6 +4,7 @@ import Faults
 import Glibc
 import Linux
 import SystemPackage
+import Tar
 import Testing
 
 /// Everything about archives and layers.

@@ -56,6 +56,10 @@ enum DockerFlags {
       """
     ),
     ("attach", "--detach-keys --no-stdin --sig-proxy"),
+    ("cp", "-a --archive -L --follow-link -q --quiet"),
+    ("export", "-o --output"),
+    ("container cp", "-a --archive -L --follow-link -q --quiet"),
+    ("container export", "-o --output"),
     ("events", "-f --filter --format --since --until"),
     ("images", "-a --all --digests -f --filter --format --no-trunc -q --quiet --tree"),
     ("load", "-i --input --platform -q --quiet"),

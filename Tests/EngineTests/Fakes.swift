@@ -161,6 +161,58 @@ final class FakeSnapshots: SnapshotService, Sendable {
     pruned.withLock { $0.append(params.keep) }
     return .init(removed: [], bytes: 0)
   }
+
+  /// The trees that were asked for, in order.
+  let trees = Mutex<[SnapshotAPI.SnapshotTree]>([])
+  /// What the next calls about a tree do instead of working.
+  let treeFaults = Mutex<[Fault]>([])
+  /// The ends of transfers, by name.
+  let ends = Mutex<[String: AsyncStream<Void>.Continuation]>([:])
+  private let waiting = Mutex<[String: AsyncStream<Void>]>([:])
+
+  private func note(_ tree: SnapshotAPI.SnapshotTree) throws(Fault) -> String {
+    let number = trees.withLock { trees in
+      trees.append(tree)
+      return trees.count
+    }
+    if let fault = treeFaults.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) { throw fault }
+    let (stream, end) = AsyncStream.makeStream(of: Void.self)
+    waiting.withLock { $0["copy\(number)"] = stream }
+    ends.withLock { $0["copy\(number)"] = end }
+    return "copy\(number)"
+  }
+  private static let stat = PathStat(name: "f", size: 1, mode: 0o644, mtime: "2026-01-01T00:00:00Z", linkTarget: "")
+  private static let stream = StreamAddress(socket: "/s", token: "t")
+
+  func fileStat(
+    _ params: SnapshotAPI.FileStatParams, _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.FileStatResult {
+    _ = try note(params.tree)
+    return .init(stat: Self.stat)
+  }
+  func archive(
+    _ params: SnapshotAPI.ArchiveParams, _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.ArchiveResult {
+    .init(copy: try note(params.tree), stat: Self.stat, stream: Self.stream)
+  }
+  func extract(
+    _ params: SnapshotAPI.ExtractParams, _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.ExtractResult { .init(copy: try note(params.tree), stream: Self.stream) }
+  func changes(
+    _ params: SnapshotAPI.ChangesParams, _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.ChangesResult { .init(copy: try note(params.tree), stream: Self.stream) }
+  func finishCopy(
+    _ params: SnapshotAPI.FinishCopyParams, _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.FinishCopyResult {
+    guard let stream = waiting.withLock({ $0.removeValue(forKey: params.copy) }) else {
+      throw Fault(.notFound, "no transfer")
+    }
+    for await _ in stream {}
+    return .init(bytes: 512)
+  }
+  func cancelCopy(
+    _ params: SnapshotAPI.CancelCopyParams, _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.CancelCopyResult { .init() }
 }
 
 /// Tasks that do as the test says.

@@ -75,6 +75,12 @@ public final class MountedSnapshot {
     return try FileStatus(of: file.rawValue)
   }
 
+  /// An extended attribute of a file.
+  public func attribute(_ path: String, _ name: String) throws -> [UInt8]? {
+    let file = try openat2(root.rawValue, path, [.readOnly])
+    return try ExtendedAttributes.get(file.rawValue, name)
+  }
+
   /// Writes a file.
   public func write(_ path: String, _ text: String) throws {
     let file = try openat2(root.rawValue, path, [.writeOnly, .create, .truncate], mode: 0o644)

@@ -32,7 +32,7 @@ public enum SnapshotConformance {
   }
 
   /// All of them.
-  public static let checks = life + layers + names
+  public static let checks = life + layers + names + links
 
   /// Expects that `call` throws a fault with `code`.
   public static func expect(

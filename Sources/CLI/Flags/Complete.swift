@@ -61,6 +61,11 @@ struct Complete: Command {
       return reader.operands.isEmpty ? images(session) : [(":files", "")]
     case .container: return containers(session)
     case .volume: return volumes(session)
+    case .containerPath:
+      // A path of this machine, or a container and a colon; what is in the container the shell cannot see.
+      if last.hasPrefix("/") || last.hasPrefix(".") { return [(":files", "")] }
+      let offers = containers(session).map { ($0.0 + ":", $0.1) }.filter { $0.0.hasPrefix(last) }
+      return offers.isEmpty ? [(":files", "")] : offers
     }
   }
 

@@ -114,11 +114,16 @@ struct cl_stat {
 int cl_statx(int dirfd, const char *path, int flags, struct cl_stat *out);
 /// The type number of the file system that `fd` is on; `struct statfs` names clash with the function in Swift.
 int64_t cl_fstatfs_type(int fd);
+/// Whether nothing can be written through the mount, or to the file system, that `fd` is on: 1 or 0.
+int cl_is_read_only(int fd);
 
 /// Extended attributes: <sys/xattr.h> is not in Swift's Glibc module. A NULL/0 buffer asks for the size.
 ssize_t cl_fgetxattr(int fd, const char *name, void *value, size_t size);
 int cl_fsetxattr(int fd, const char *name, const void *value, size_t size, int flags);
 ssize_t cl_flistxattr(int fd, char *list, size_t size);
+ssize_t cl_getxattr(const char *path, const char *name, void *value, size_t size);
+int cl_setxattr(const char *path, const char *name, const void *value, size_t size, int flags);
+ssize_t cl_listxattr(const char *path, char *list, size_t size);
 ssize_t cl_lgetxattr(const char *path, const char *name, void *value, size_t size);
 int cl_lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags);
 ssize_t cl_llistxattr(const char *path, char *list, size_t size);

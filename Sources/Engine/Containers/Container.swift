@@ -157,6 +157,8 @@ final class Container: Sendable {
   let id: String
   /// Starts, removals, renames, pauses, updates: one at a time.
   let lane = Lane()
+  /// Transfers into its files: one at a time, and none while it is started.
+  let writes = Lane()
   /// The threads that follow its log.
   let followers = LogFollowers()
   private let shared: Mutex<Shared>

@@ -12,6 +12,9 @@ final class Lane: Sendable {
 
   init(width: Int = 1) { self.width = width }
 
+  /// Whether nobody is in it.
+  var isFree: Bool { state.withLock { $0.busy == 0 } }
+
   /// Runs `body` when everyone who came before is done.
   func run<Result: Sendable>(_ body: () async throws -> Result) async rethrows -> Result {
     await enter()

@@ -22,7 +22,9 @@ extension Engine {
     _ container: Container, _ made: (spec: RuntimeSpec, mounts: [MountSpec])? = nil, attach: AttachStreams?,
     _ begin: () throws -> Bool
   ) async throws -> StreamAddress? {
-    try await container.lane.run {
+    // A transfer into its files ends first.
+    if !container.writes.isFree { await container.writes.run {} }
+    return try await container.lane.run {
       let before = container.state
       guard try begin() else { return nil }
       await container.cleanupDone()

@@ -528,6 +528,172 @@ public enum GatewayAPI {
     }
   }
 
+  /// Params of `container.pathStat`: Tells of one file of a container, running or not.
+  public struct ContainerPathStatParams: Codable, Sendable, Equatable {
+    /// Id, unique prefix of an id, or name.
+    public var container: String
+    /// Absolute in the container; a symbolic link as last part is not followed, unless a slash or `/.` is behind it.
+    public var path: String
+
+    /// Takes every field.
+    public init(container: String, path: String) {
+      self.container = container
+      self.path = path
+    }
+  }
+
+  /// Result of `container.pathStat`.
+  public struct ContainerPathStatResult: Codable, Sendable, Equatable {
+    /// The file.
+    public var stat: PathStat
+
+    /// Takes every field.
+    public init(stat: PathStat) {
+      self.stat = stat
+    }
+  }
+
+  /// Params of `container.archive`: Promises a tar archive of a file or folder of a container. Volumes and bind mounts
+  /// are seen as in the container.
+  public struct ContainerArchiveParams: Codable, Sendable, Equatable {
+    /// Id, unique prefix of an id, or name.
+    public var container: String
+    /// As for pathStat.
+    public var path: String
+
+    /// Takes every field.
+    public init(container: String, path: String) {
+      self.container = container
+      self.path = path
+    }
+  }
+
+  /// Result of `container.archive`.
+  public struct ContainerArchiveResult: Codable, Sendable, Equatable {
+    /// Name of the transfer, for finishCopy.
+    public var copy: String
+    /// The file.
+    public var stat: PathStat
+    /// Where the archive comes from.
+    public var stream: StreamAddress
+
+    /// Takes every field.
+    public init(copy: String, stat: PathStat, stream: StreamAddress) {
+      self.copy = copy
+      self.stat = stat
+      self.stream = stream
+    }
+  }
+
+  /// Params of `container.extract`: Promises a stream that takes a tar archive and writes it into a folder of a
+  /// container.
+  public struct ContainerExtractParams: Codable, Sendable, Equatable {
+    /// Id, unique prefix of an id, or name.
+    public var container: String
+    /// An existing folder of the container.
+    public var path: String
+    /// Refuse to put a folder in the place of a file, and the other way round.
+    public var noOverwriteDirNonDir: Bool?
+    /// What is written belongs to the container's user, where it has one; else to the archive's owners.
+    public var copyUIDGID: Bool?
+
+    /// Takes every field.
+    public init(container: String, path: String, noOverwriteDirNonDir: Bool? = nil, copyUIDGID: Bool? = nil) {
+      self.container = container
+      self.path = path
+      self.noOverwriteDirNonDir = noOverwriteDirNonDir
+      self.copyUIDGID = copyUIDGID
+    }
+  }
+
+  /// Result of `container.extract`.
+  public struct ContainerExtractResult: Codable, Sendable, Equatable {
+    /// Name of the transfer, for finishCopy.
+    public var copy: String
+    /// Where the archive goes; half-close it at the end.
+    public var stream: StreamAddress
+
+    /// Takes every field.
+    public init(copy: String, stream: StreamAddress) {
+      self.copy = copy
+      self.stream = stream
+    }
+  }
+
+  /// Params of `container.export`: Promises a tar archive of a container's whole file system, without its volumes.
+  public struct ContainerExportParams: Codable, Sendable, Equatable {
+    /// Id, unique prefix of an id, or name.
+    public var container: String
+
+    /// Takes every field.
+    public init(container: String) {
+      self.container = container
+    }
+  }
+
+  /// Result of `container.export`.
+  public struct ContainerExportResult: Codable, Sendable, Equatable {
+    /// Name of the transfer, for finishCopy.
+    public var copy: String
+    /// Where the archive comes from.
+    public var stream: StreamAddress
+
+    /// Takes every field.
+    public init(copy: String, stream: StreamAddress) {
+      self.copy = copy
+      self.stream = stream
+    }
+  }
+
+  /// Params of `container.changes`: Promises the list of what a container changed of its image, in the form of
+  /// snapshot.changes.
+  public struct ContainerChangesParams: Codable, Sendable, Equatable {
+    /// Id, unique prefix of an id, or name.
+    public var container: String
+
+    /// Takes every field.
+    public init(container: String) {
+      self.container = container
+    }
+  }
+
+  /// Result of `container.changes`.
+  public struct ContainerChangesResult: Codable, Sendable, Equatable {
+    /// Name of the transfer, for finishCopy.
+    public var copy: String
+    /// Where the records come from.
+    public var stream: StreamAddress
+
+    /// Takes every field.
+    public init(copy: String, stream: StreamAddress) {
+      self.copy = copy
+      self.stream = stream
+    }
+  }
+
+  /// Params of `container.finishCopy`: Waits for the end of a transfer. The end of a stream alone does not say that it
+  /// is complete.
+  public struct ContainerFinishCopyParams: Codable, Sendable, Equatable {
+    /// From archive, extract, export or changes.
+    public var copy: String
+
+    /// Takes every field.
+    public init(copy: String) {
+      self.copy = copy
+    }
+  }
+
+  /// Result of `container.finishCopy`.
+  public struct ContainerFinishCopyResult: Codable, Sendable, Equatable {
+    /// Bytes that went through the stream.
+    public var bytes: Int64
+
+    /// Takes every field.
+    public init(bytes: Int64) {
+      self.bytes = bytes
+    }
+  }
+
   /// Params of `container.exec`: Runs one more process in a running container.
   public struct ContainerExecParams: Codable, Sendable, Equatable {
     /// Id, unique prefix of an id, or name.
@@ -1244,6 +1410,26 @@ public enum GatewayAPI {
     public static let containerInspect = RPCMethod<ContainerInspectParams, ContainerInspectResult>("container.inspect")
     /// Promises a stream of what a container wrote.
     public static let containerLogs = RPCMethod<ContainerLogsParams, ContainerLogsResult>("container.logs")
+    /// Tells of one file of a container, running or not.
+    public static let containerPathStat = RPCMethod<ContainerPathStatParams, ContainerPathStatResult>(
+      "container.pathStat"
+    )
+    /// Promises a tar archive of a file or folder of a container. Volumes and bind mounts are seen as in the container.
+    public static let containerArchive = RPCMethod<ContainerArchiveParams, ContainerArchiveResult>("container.archive")
+    /// Promises a stream that takes a tar archive and writes it into a folder of a container.
+    public static let containerExtract = RPCMethod<ContainerExtractParams, ContainerExtractResult>(
+      "container.extract",
+      isMutating: true
+    )
+    /// Promises a tar archive of a container's whole file system, without its volumes.
+    public static let containerExport = RPCMethod<ContainerExportParams, ContainerExportResult>("container.export")
+    /// Promises the list of what a container changed of its image, in the form of snapshot.changes.
+    public static let containerChanges = RPCMethod<ContainerChangesParams, ContainerChangesResult>("container.changes")
+    /// Waits for the end of a transfer. The end of a stream alone does not say that it is complete.
+    public static let containerFinishCopy = RPCMethod<ContainerFinishCopyParams, ContainerFinishCopyResult>(
+      "container.finishCopy",
+      isUnbounded: true
+    )
     /// Runs one more process in a running container.
     public static let containerExec = RPCMethod<ContainerExecParams, ContainerExecResult>(
       "container.exec",

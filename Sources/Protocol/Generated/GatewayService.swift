@@ -103,6 +103,36 @@ public protocol GatewayService: Sendable {
     _ params: GatewayAPI.ContainerLogsParams,
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ContainerLogsResult
+  /// Tells of one file of a container, running or not.
+  func containerPathStat(
+    _ params: GatewayAPI.ContainerPathStatParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerPathStatResult
+  /// Promises a tar archive of a file or folder of a container. Volumes and bind mounts are seen as in the container.
+  func containerArchive(
+    _ params: GatewayAPI.ContainerArchiveParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerArchiveResult
+  /// Promises a stream that takes a tar archive and writes it into a folder of a container.
+  func containerExtract(
+    _ params: GatewayAPI.ContainerExtractParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerExtractResult
+  /// Promises a tar archive of a container's whole file system, without its volumes.
+  func containerExport(
+    _ params: GatewayAPI.ContainerExportParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerExportResult
+  /// Promises the list of what a container changed of its image, in the form of snapshot.changes.
+  func containerChanges(
+    _ params: GatewayAPI.ContainerChangesParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerChangesResult
+  /// Waits for the end of a transfer. The end of a stream alone does not say that it is complete.
+  func containerFinishCopy(
+    _ params: GatewayAPI.ContainerFinishCopyParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerFinishCopyResult
   /// Runs one more process in a running container.
   func containerExec(
     _ params: GatewayAPI.ContainerExecParams,
@@ -370,6 +400,48 @@ extension GatewayService {
     _ params: GatewayAPI.ContainerLogsParams
   ) async throws(Fault) -> GatewayAPI.ContainerLogsResult {
     try await containerLogs(params, CallContext())
+  }
+
+  /// Tells of one file of a container, running or not.
+  public func containerPathStat(
+    _ params: GatewayAPI.ContainerPathStatParams
+  ) async throws(Fault) -> GatewayAPI.ContainerPathStatResult {
+    try await containerPathStat(params, CallContext())
+  }
+
+  /// Promises a tar archive of a file or folder of a container. Volumes and bind mounts are seen as in the container.
+  public func containerArchive(
+    _ params: GatewayAPI.ContainerArchiveParams
+  ) async throws(Fault) -> GatewayAPI.ContainerArchiveResult {
+    try await containerArchive(params, CallContext())
+  }
+
+  /// Promises a stream that takes a tar archive and writes it into a folder of a container.
+  public func containerExtract(
+    _ params: GatewayAPI.ContainerExtractParams
+  ) async throws(Fault) -> GatewayAPI.ContainerExtractResult {
+    try await containerExtract(params, CallContext())
+  }
+
+  /// Promises a tar archive of a container's whole file system, without its volumes.
+  public func containerExport(
+    _ params: GatewayAPI.ContainerExportParams
+  ) async throws(Fault) -> GatewayAPI.ContainerExportResult {
+    try await containerExport(params, CallContext())
+  }
+
+  /// Promises the list of what a container changed of its image, in the form of snapshot.changes.
+  public func containerChanges(
+    _ params: GatewayAPI.ContainerChangesParams
+  ) async throws(Fault) -> GatewayAPI.ContainerChangesResult {
+    try await containerChanges(params, CallContext())
+  }
+
+  /// Waits for the end of a transfer. The end of a stream alone does not say that it is complete.
+  public func containerFinishCopy(
+    _ params: GatewayAPI.ContainerFinishCopyParams
+  ) async throws(Fault) -> GatewayAPI.ContainerFinishCopyResult {
+    try await containerFinishCopy(params, CallContext())
   }
 
   /// Runs one more process in a running container.
@@ -698,6 +770,54 @@ public struct GatewayClient: GatewayService {
     try await channel.call(GatewayAPI.Method.containerLogs, params, context)
   }
 
+  /// Tells of one file of a container, running or not.
+  public func containerPathStat(
+    _ params: GatewayAPI.ContainerPathStatParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerPathStatResult {
+    try await channel.call(GatewayAPI.Method.containerPathStat, params, context)
+  }
+
+  /// Promises a tar archive of a file or folder of a container. Volumes and bind mounts are seen as in the container.
+  public func containerArchive(
+    _ params: GatewayAPI.ContainerArchiveParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerArchiveResult {
+    try await channel.call(GatewayAPI.Method.containerArchive, params, context)
+  }
+
+  /// Promises a stream that takes a tar archive and writes it into a folder of a container.
+  public func containerExtract(
+    _ params: GatewayAPI.ContainerExtractParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerExtractResult {
+    try await channel.call(GatewayAPI.Method.containerExtract, params, context)
+  }
+
+  /// Promises a tar archive of a container's whole file system, without its volumes.
+  public func containerExport(
+    _ params: GatewayAPI.ContainerExportParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerExportResult {
+    try await channel.call(GatewayAPI.Method.containerExport, params, context)
+  }
+
+  /// Promises the list of what a container changed of its image, in the form of snapshot.changes.
+  public func containerChanges(
+    _ params: GatewayAPI.ContainerChangesParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerChangesResult {
+    try await channel.call(GatewayAPI.Method.containerChanges, params, context)
+  }
+
+  /// Waits for the end of a transfer. The end of a stream alone does not say that it is complete.
+  public func containerFinishCopy(
+    _ params: GatewayAPI.ContainerFinishCopyParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerFinishCopyResult {
+    try await channel.call(GatewayAPI.Method.containerFinishCopy, params, context)
+  }
+
   /// Runs one more process in a running container.
   public func containerExec(
     _ params: GatewayAPI.ContainerExecParams,
@@ -932,6 +1052,12 @@ public enum GatewayDispatch {
     "container.list": GatewayAPI.Method.containerList.traits,
     "container.inspect": GatewayAPI.Method.containerInspect.traits,
     "container.logs": GatewayAPI.Method.containerLogs.traits,
+    "container.pathStat": GatewayAPI.Method.containerPathStat.traits,
+    "container.archive": GatewayAPI.Method.containerArchive.traits,
+    "container.extract": GatewayAPI.Method.containerExtract.traits,
+    "container.export": GatewayAPI.Method.containerExport.traits,
+    "container.changes": GatewayAPI.Method.containerChanges.traits,
+    "container.finishCopy": GatewayAPI.Method.containerFinishCopy.traits,
     "container.exec": GatewayAPI.Method.containerExec.traits,
     "exec.wait": GatewayAPI.Method.execWait.traits,
     "exec.resize": GatewayAPI.Method.execResize.traits,
@@ -1006,6 +1132,18 @@ public enum GatewayDispatch {
       try RPCCoding.encode(await service.containerInspect(try RPCCoding.decode(params), context))
     case "container.logs":
       try RPCCoding.encode(await service.containerLogs(try RPCCoding.decode(params), context))
+    case "container.pathStat":
+      try RPCCoding.encode(await service.containerPathStat(try RPCCoding.decode(params), context))
+    case "container.archive":
+      try RPCCoding.encode(await service.containerArchive(try RPCCoding.decode(params), context))
+    case "container.extract":
+      try RPCCoding.encode(await service.containerExtract(try RPCCoding.decode(params), context))
+    case "container.export":
+      try RPCCoding.encode(await service.containerExport(try RPCCoding.decode(params), context))
+    case "container.changes":
+      try RPCCoding.encode(await service.containerChanges(try RPCCoding.decode(params), context))
+    case "container.finishCopy":
+      try RPCCoding.encode(await service.containerFinishCopy(try RPCCoding.decode(params), context))
     case "container.exec":
       try RPCCoding.encode(await service.containerExec(try RPCCoding.decode(params), context))
     case "exec.wait":

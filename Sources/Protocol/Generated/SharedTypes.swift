@@ -3,6 +3,30 @@
 public import JSONRPC
 public import OCI
 
+/// A file of a container, as Docker's `X-Docker-Container-Path-Stat` has it.
+public struct PathStat: Codable, Sendable, Equatable {
+  /// The last part of the path that was asked for.
+  public var name: String
+  /// Bytes.
+  public var size: Int64
+  /// Permissions and kind in Go's bits: folder 1<<31, symbolic link 1<<27, device 1<<26, fifo 1<<25, socket 1<<24,
+  /// setuid 1<<23, setgid 1<<22, character device 1<<21, sticky 1<<20.
+  public var mode: Int64
+  /// When it was modified; RFC 3339 with nanoseconds.
+  public var mtime: String
+  /// Where a symbolic link leads to in the end, as an absolute path of the container; empty for anything else.
+  public var linkTarget: String
+
+  /// Takes every field.
+  public init(name: String, size: Int64, mode: Int64, mtime: String, linkTarget: String) {
+    self.name = name
+    self.size = size
+    self.mode = mode
+    self.mtime = mtime
+    self.linkTarget = linkTarget
+  }
+}
+
 /// One layer of an image: what it is, and where its bytes are.
 public struct LayerSource: Codable, Sendable, Equatable {
   /// The blob as the manifest names it.

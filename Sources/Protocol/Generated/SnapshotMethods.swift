@@ -296,6 +296,172 @@ public enum SnapshotAPI {
     }
   }
 
+  /// Params of `snapshot.fileStat`: Tells of one file of a snapshot.
+  public struct FileStatParams: Codable, Sendable, Equatable {
+    /// The files.
+    public var tree: SnapshotTree
+    /// From the snapshot's root; a symbolic link as last part is not followed, unless a slash or `/.` is behind it.
+    public var path: String
+
+    /// Takes every field.
+    public init(tree: SnapshotTree, path: String) {
+      self.tree = tree
+      self.path = path
+    }
+  }
+
+  /// Result of `snapshot.fileStat`.
+  public struct FileStatResult: Codable, Sendable, Equatable {
+    /// The file.
+    public var stat: PathStat
+
+    /// Takes every field.
+    public init(stat: PathStat) {
+      self.stat = stat
+    }
+  }
+
+  /// Params of `snapshot.archive`: Promises a tar archive (pax) of a file, or of a folder with all in it, as a stream
+  /// that is made while it is read.
+  public struct ArchiveParams: Codable, Sendable, Equatable {
+    /// The files.
+    public var tree: SnapshotTree
+    /// As for fileStat. Names in the archive begin with the path's last part.
+    public var path: String
+    /// What is in the folder, by names from there, without the folder itself.
+    public var contents: Bool?
+
+    /// Takes every field.
+    public init(tree: SnapshotTree, path: String, contents: Bool? = nil) {
+      self.tree = tree
+      self.path = path
+      self.contents = contents
+    }
+  }
+
+  /// Result of `snapshot.archive`.
+  public struct ArchiveResult: Codable, Sendable, Equatable {
+    /// Name of the transfer, for finishCopy and cancelCopy.
+    public var copy: String
+    /// The file.
+    public var stat: PathStat
+    /// Where the archive comes from.
+    public var stream: StreamAddress
+
+    /// Takes every field.
+    public init(copy: String, stat: PathStat, stream: StreamAddress) {
+      self.copy = copy
+      self.stat = stat
+      self.stream = stream
+    }
+  }
+
+  /// Params of `snapshot.extract`: Promises a stream that takes a tar archive (plain, or compressed with gzip, zstd, xz
+  /// or bzip2) and writes it into a folder.
+  public struct ExtractParams: Codable, Sendable, Equatable {
+    /// The files.
+    public var tree: SnapshotTree
+    /// An existing folder, symbolic links followed.
+    public var path: String
+    /// Refuse to put a folder in the place of a file, and the other way round.
+    public var noOverwriteDirNonDir: Bool?
+    /// Who owns what is written (`user`, `uid`, `user:group`, `uid:gid`, names of the snapshot's own files); the
+    /// archive's owners when absent.
+    public var user: String?
+
+    /// Takes every field.
+    public init(tree: SnapshotTree, path: String, noOverwriteDirNonDir: Bool? = nil, user: String? = nil) {
+      self.tree = tree
+      self.path = path
+      self.noOverwriteDirNonDir = noOverwriteDirNonDir
+      self.user = user
+    }
+  }
+
+  /// Result of `snapshot.extract`.
+  public struct ExtractResult: Codable, Sendable, Equatable {
+    /// Name of the transfer, for finishCopy and cancelCopy.
+    public var copy: String
+    /// Where the archive goes; half-close it at the end.
+    public var stream: StreamAddress
+
+    /// Takes every field.
+    public init(copy: String, stream: StreamAddress) {
+      self.copy = copy
+      self.stream = stream
+    }
+  }
+
+  /// Params of `snapshot.changes`: Promises the list of what a snapshot changed of what is below it, as a stream of
+  /// records: `A` (added), `C` (changed) or `D` (deleted), the absolute path, a zero byte. A folder comes before what
+  /// is in it.
+  public struct ChangesParams: Codable, Sendable, Equatable {
+    /// The files.
+    public var tree: SnapshotTree
+    /// Places of mounts: what is empty there and was added is no change.
+    public var mountPoints: [String]?
+
+    /// Takes every field.
+    public init(tree: SnapshotTree, mountPoints: [String]? = nil) {
+      self.tree = tree
+      self.mountPoints = mountPoints
+    }
+  }
+
+  /// Result of `snapshot.changes`.
+  public struct ChangesResult: Codable, Sendable, Equatable {
+    /// Name of the transfer, for finishCopy and cancelCopy.
+    public var copy: String
+    /// Where the records come from.
+    public var stream: StreamAddress
+
+    /// Takes every field.
+    public init(copy: String, stream: StreamAddress) {
+      self.copy = copy
+      self.stream = stream
+    }
+  }
+
+  /// Params of `snapshot.finishCopy`: Waits for the end of a transfer and tells how it ended. The end of a stream alone
+  /// does not say that it is complete.
+  public struct FinishCopyParams: Codable, Sendable, Equatable {
+    /// From archive, extract or changes.
+    public var copy: String
+
+    /// Takes every field.
+    public init(copy: String) {
+      self.copy = copy
+    }
+  }
+
+  /// Result of `snapshot.finishCopy`.
+  public struct FinishCopyResult: Codable, Sendable, Equatable {
+    /// Bytes that went through the stream.
+    public var bytes: Int64
+
+    /// Takes every field.
+    public init(bytes: Int64) {
+      self.bytes = bytes
+    }
+  }
+
+  /// Params of `snapshot.cancelCopy`: Ends a transfer; what was extracted so far stays.
+  public struct CancelCopyParams: Codable, Sendable, Equatable {
+    /// Its name.
+    public var copy: String
+
+    /// Takes every field.
+    public init(copy: String) {
+      self.copy = copy
+    }
+  }
+
+  /// Result of `snapshot.cancelCopy`.
+  public struct CancelCopyResult: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
   /// Every method with its types, for callers that send it themselves.
   public enum Method {
     /// Unpacks all layers of an image that are not there yet, in parallel, each checked against its diffID.
@@ -329,6 +495,28 @@ public enum SnapshotAPI {
       "snapshot.layerPrune",
       isMutating: true,
       deadlineMilliseconds: 600000
+    )
+    /// Tells of one file of a snapshot.
+    public static let fileStat = RPCMethod<FileStatParams, FileStatResult>("snapshot.fileStat")
+    /// Promises a tar archive (pax) of a file, or of a folder with all in it, as a stream that is made while it is
+    /// read.
+    public static let archive = RPCMethod<ArchiveParams, ArchiveResult>("snapshot.archive")
+    /// Promises a stream that takes a tar archive (plain, or compressed with gzip, zstd, xz or bzip2) and writes it
+    /// into a folder.
+    public static let extract = RPCMethod<ExtractParams, ExtractResult>("snapshot.extract", isMutating: true)
+    /// Promises the list of what a snapshot changed of what is below it, as a stream of records: `A` (added), `C`
+    /// (changed) or `D` (deleted), the absolute path, a zero byte. A folder comes before what is in it.
+    public static let changes = RPCMethod<ChangesParams, ChangesResult>("snapshot.changes")
+    /// Waits for the end of a transfer and tells how it ended. The end of a stream alone does not say that it is
+    /// complete.
+    public static let finishCopy = RPCMethod<FinishCopyParams, FinishCopyResult>(
+      "snapshot.finishCopy",
+      isUnbounded: true
+    )
+    /// Ends a transfer; what was extracted so far stays.
+    public static let cancelCopy = RPCMethod<CancelCopyParams, CancelCopyResult>(
+      "snapshot.cancelCopy",
+      isMutating: true
     )
   }
 }

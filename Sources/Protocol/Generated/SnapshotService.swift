@@ -50,6 +50,39 @@ public protocol SnapshotService: Sendable {
     _ params: SnapshotAPI.LayerPruneParams,
     _ context: CallContext
   ) async throws(Fault) -> SnapshotAPI.LayerPruneResult
+  /// Tells of one file of a snapshot.
+  func fileStat(
+    _ params: SnapshotAPI.FileStatParams,
+    _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.FileStatResult
+  /// Promises a tar archive (pax) of a file, or of a folder with all in it, as a stream that is made while it is read.
+  func archive(
+    _ params: SnapshotAPI.ArchiveParams,
+    _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.ArchiveResult
+  /// Promises a stream that takes a tar archive (plain, or compressed with gzip, zstd, xz or bzip2) and writes it into
+  /// a folder.
+  func extract(
+    _ params: SnapshotAPI.ExtractParams,
+    _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.ExtractResult
+  /// Promises the list of what a snapshot changed of what is below it, as a stream of records: `A` (added), `C`
+  /// (changed) or `D` (deleted), the absolute path, a zero byte. A folder comes before what is in it.
+  func changes(
+    _ params: SnapshotAPI.ChangesParams,
+    _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.ChangesResult
+  /// Waits for the end of a transfer and tells how it ended. The end of a stream alone does not say that it is
+  /// complete.
+  func finishCopy(
+    _ params: SnapshotAPI.FinishCopyParams,
+    _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.FinishCopyResult
+  /// Ends a transfer; what was extracted so far stays.
+  func cancelCopy(
+    _ params: SnapshotAPI.CancelCopyParams,
+    _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.CancelCopyResult
 }
 
 extension SnapshotService {
@@ -108,6 +141,39 @@ extension SnapshotService {
   /// Removes layers that are neither kept nor below a snapshot or a kept layer.
   public func layerPrune(_ params: SnapshotAPI.LayerPruneParams) async throws(Fault) -> SnapshotAPI.LayerPruneResult {
     try await layerPrune(params, CallContext())
+  }
+
+  /// Tells of one file of a snapshot.
+  public func fileStat(_ params: SnapshotAPI.FileStatParams) async throws(Fault) -> SnapshotAPI.FileStatResult {
+    try await fileStat(params, CallContext())
+  }
+
+  /// Promises a tar archive (pax) of a file, or of a folder with all in it, as a stream that is made while it is read.
+  public func archive(_ params: SnapshotAPI.ArchiveParams) async throws(Fault) -> SnapshotAPI.ArchiveResult {
+    try await archive(params, CallContext())
+  }
+
+  /// Promises a stream that takes a tar archive (plain, or compressed with gzip, zstd, xz or bzip2) and writes it into
+  /// a folder.
+  public func extract(_ params: SnapshotAPI.ExtractParams) async throws(Fault) -> SnapshotAPI.ExtractResult {
+    try await extract(params, CallContext())
+  }
+
+  /// Promises the list of what a snapshot changed of what is below it, as a stream of records: `A` (added), `C`
+  /// (changed) or `D` (deleted), the absolute path, a zero byte. A folder comes before what is in it.
+  public func changes(_ params: SnapshotAPI.ChangesParams) async throws(Fault) -> SnapshotAPI.ChangesResult {
+    try await changes(params, CallContext())
+  }
+
+  /// Waits for the end of a transfer and tells how it ended. The end of a stream alone does not say that it is
+  /// complete.
+  public func finishCopy(_ params: SnapshotAPI.FinishCopyParams) async throws(Fault) -> SnapshotAPI.FinishCopyResult {
+    try await finishCopy(params, CallContext())
+  }
+
+  /// Ends a transfer; what was extracted so far stays.
+  public func cancelCopy(_ params: SnapshotAPI.CancelCopyParams) async throws(Fault) -> SnapshotAPI.CancelCopyResult {
+    try await cancelCopy(params, CallContext())
   }
 }
 
@@ -208,6 +274,57 @@ public struct SnapshotClient: SnapshotService {
   ) async throws(Fault) -> SnapshotAPI.LayerPruneResult {
     try await channel.call(SnapshotAPI.Method.layerPrune, params, context)
   }
+
+  /// Tells of one file of a snapshot.
+  public func fileStat(
+    _ params: SnapshotAPI.FileStatParams,
+    _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.FileStatResult {
+    try await channel.call(SnapshotAPI.Method.fileStat, params, context)
+  }
+
+  /// Promises a tar archive (pax) of a file, or of a folder with all in it, as a stream that is made while it is read.
+  public func archive(
+    _ params: SnapshotAPI.ArchiveParams,
+    _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.ArchiveResult {
+    try await channel.call(SnapshotAPI.Method.archive, params, context)
+  }
+
+  /// Promises a stream that takes a tar archive (plain, or compressed with gzip, zstd, xz or bzip2) and writes it into
+  /// a folder.
+  public func extract(
+    _ params: SnapshotAPI.ExtractParams,
+    _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.ExtractResult {
+    try await channel.call(SnapshotAPI.Method.extract, params, context)
+  }
+
+  /// Promises the list of what a snapshot changed of what is below it, as a stream of records: `A` (added), `C`
+  /// (changed) or `D` (deleted), the absolute path, a zero byte. A folder comes before what is in it.
+  public func changes(
+    _ params: SnapshotAPI.ChangesParams,
+    _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.ChangesResult {
+    try await channel.call(SnapshotAPI.Method.changes, params, context)
+  }
+
+  /// Waits for the end of a transfer and tells how it ended. The end of a stream alone does not say that it is
+  /// complete.
+  public func finishCopy(
+    _ params: SnapshotAPI.FinishCopyParams,
+    _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.FinishCopyResult {
+    try await channel.call(SnapshotAPI.Method.finishCopy, params, context)
+  }
+
+  /// Ends a transfer; what was extracted so far stays.
+  public func cancelCopy(
+    _ params: SnapshotAPI.CancelCopyParams,
+    _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.CancelCopyResult {
+    try await channel.call(SnapshotAPI.Method.cancelCopy, params, context)
+  }
 }
 
 /// Calls the method that a request names.
@@ -225,6 +342,12 @@ public enum SnapshotDispatch {
     "snapshot.usage": SnapshotAPI.Method.usage.traits,
     "snapshot.fill": SnapshotAPI.Method.fill.traits,
     "snapshot.layerPrune": SnapshotAPI.Method.layerPrune.traits,
+    "snapshot.fileStat": SnapshotAPI.Method.fileStat.traits,
+    "snapshot.archive": SnapshotAPI.Method.archive.traits,
+    "snapshot.extract": SnapshotAPI.Method.extract.traits,
+    "snapshot.changes": SnapshotAPI.Method.changes.traits,
+    "snapshot.finishCopy": SnapshotAPI.Method.finishCopy.traits,
+    "snapshot.cancelCopy": SnapshotAPI.Method.cancelCopy.traits,
   ]
 
   /// Decodes `params`, calls `service` and encodes the result.
@@ -257,6 +380,18 @@ public enum SnapshotDispatch {
       try RPCCoding.encode(await service.fill(try RPCCoding.decode(params), context))
     case "snapshot.layerPrune":
       try RPCCoding.encode(await service.layerPrune(try RPCCoding.decode(params), context))
+    case "snapshot.fileStat":
+      try RPCCoding.encode(await service.fileStat(try RPCCoding.decode(params), context))
+    case "snapshot.archive":
+      try RPCCoding.encode(await service.archive(try RPCCoding.decode(params), context))
+    case "snapshot.extract":
+      try RPCCoding.encode(await service.extract(try RPCCoding.decode(params), context))
+    case "snapshot.changes":
+      try RPCCoding.encode(await service.changes(try RPCCoding.decode(params), context))
+    case "snapshot.finishCopy":
+      try RPCCoding.encode(await service.finishCopy(try RPCCoding.decode(params), context))
+    case "snapshot.cancelCopy":
+      try RPCCoding.encode(await service.cancelCopy(try RPCCoding.decode(params), context))
     default: throw RPCCoding.unknownMethod(method)
     }
   }

@@ -74,4 +74,55 @@ extension SnapshotAPI {
       self.bytes = bytes
     }
   }
+
+  /// A file or folder of this machine that is mounted into a tree.
+  public struct TreeMount: Codable, Sendable, Equatable {
+    /// Absolute path on this machine.
+    public var source: String
+    /// Absolute path in the tree; made when it is missing.
+    public var destination: String
+    /// Nothing is written through it.
+    public var readOnly: Bool?
+    /// What is mounted below the source comes along.
+    public var recursive: Bool?
+
+    /// Takes every field.
+    public init(source: String, destination: String, readOnly: Bool? = nil, recursive: Bool? = nil) {
+      self.source = source
+      self.destination = destination
+      self.readOnly = readOnly
+      self.recursive = recursive
+    }
+  }
+
+  /// The files of a snapshot as a container sees them: the snapshot, and what is mounted into it. Nothing of it is ever
+  /// mounted where another process sees it.
+  public struct SnapshotTree: Codable, Sendable, Equatable {
+    /// The snapshot.
+    public var key: String
+    /// A process that has the snapshot as its root (the first of a running container): its own mount is used, so that
+    /// both see each other's writes. Absent when the snapshot is mounted nowhere.
+    public var process: Int64?
+    /// In order.
+    public var mounts: [TreeMount]?
+    /// Nothing is written into the snapshot itself.
+    public var readOnly: Bool?
+    /// What messages call it: `container web`.
+    public var name: String?
+
+    /// Takes every field.
+    public init(
+      key: String,
+      process: Int64? = nil,
+      mounts: [TreeMount]? = nil,
+      readOnly: Bool? = nil,
+      name: String? = nil
+    ) {
+      self.key = key
+      self.process = process
+      self.mounts = mounts
+      self.readOnly = readOnly
+      self.name = name
+    }
+  }
 }

@@ -45,7 +45,7 @@ public struct ArchiveEntry: Sendable, Equatable {
   /// whose names are known to be plain.
   public var pathText: String { Self.text(path) }
 
-  static func text(_ bytes: [UInt8]) -> String {
+  package static func text(_ bytes: [UInt8]) -> String {
     let shown = bytes.prefix(300).map { $0 < 32 || $0 == 127 ? UInt8(ascii: "?") : $0 }
     return String(decoding: shown, as: UTF8.self) + (bytes.count > 300 ? "…" : "")
   }

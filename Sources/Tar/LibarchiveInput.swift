@@ -1,11 +1,11 @@
 internal import CArchive
-internal import Faults
+package import Faults
 
 /// What libarchive's read callback works on: a source, the error that it threw, and a budget for headers.
 ///
 /// libarchive reads a whole header in one call and bounds only part of what it may hold, so the bytes handed out during
 /// that call are counted here.
-final class LibarchiveInput {
+package final class LibarchiveInput {
   private let source: any ByteSource
   /// What the source threw; libarchive itself can only say that reading failed.
   private(set) var error: (any Error)?
@@ -14,10 +14,10 @@ final class LibarchiveInput {
   /// The value of `delivered` that may not be passed; nil outside of headers.
   var headerEnd: Int64?
 
-  init(_ source: any ByteSource) { self.source = source }
+  package init(_ source: any ByteSource) { self.source = source }
 
   /// Opens `archive` on this input, which must live until the archive is freed.
-  func open(_ archive: OpaquePointer) -> Int32 {
+  package func open(_ archive: OpaquePointer) -> Int32 {
     archive_read_open(
       archive, Unmanaged.passUnretained(self).toOpaque(), nil,
       { _, context, buffer in
@@ -43,7 +43,7 @@ final class LibarchiveInput {
   }
 
   /// Why a call of libarchive failed: the source's own error, or libarchive's words.
-  func fault(_ archive: OpaquePointer, _ message: String) -> Fault {
+  package func fault(_ archive: OpaquePointer, _ message: String) -> Fault {
     if let error { return Fault(describing: error) }
     let words = archive_error_string(archive).map { String(cString: $0) } ?? "unknown error"
     return Fault(.corrupt, message, cause: [ArchiveEntry.text(Array(words.utf8))])

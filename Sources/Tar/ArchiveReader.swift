@@ -1,12 +1,12 @@
 internal import CArchive
-internal import Faults
+package import Faults
 internal import Glibc
 internal import Linux
-public import SystemPackage
+package import SystemPackage
 
-/// Reads a tar archive (ustar, pax, GNU), plain or compressed with gzip, zstd, xz or bzip2, entry by entry.
+/// Reads a tar archive (ustar, pax, GNU) entry by entry.
 ///
-///     let reader = try ArchiveReader(path: "/tmp/image.tar.gz")
+///     let reader = ArchiveReader(tar: DescriptorSource(descriptor))
 ///     while let entry = try reader.next() {
 ///       if entry.pathText == "manifest.json" { manifest = try reader.readAll(limit: 4 << 20) }
 ///     }
@@ -21,28 +21,11 @@ public final class ArchiveReader {
   private var isAtEnd = false
   private var entries = 0
   private var sizes: Int64 = 0
-  /// Keeps a descriptor open that was opened here.
-  private let owned: OwnedFile?
+  /// What must stay as long as this value.
+  private let owned: AnyObject?
 
-  /// Opens the file at `path`.
-  public convenience init(path: FilePath, limits: ArchiveLimits = ArchiveLimits()) throws {
-    let file = try OwnedFile(path)
-    let source = try DecompressedSource(DescriptorSource(file.descriptor, name: path.string), limits: limits)
-    self.init(tar: source, limits: limits, owned: file)
-  }
-
-  /// Reads an open file, pipe or socket from its current position; the descriptor stays the caller's and open.
-  public convenience init(descriptor: Int32, limits: ArchiveLimits = ArchiveLimits()) throws {
-    try self.init(source: DescriptorSource(descriptor), limits: limits)
-  }
-
-  /// Reads `source`, compressed or not.
-  public convenience init(source: any ByteSource, limits: ArchiveLimits = ArchiveLimits()) throws {
-    self.init(tar: try DecompressedSource(source, limits: limits), limits: limits)
-  }
-
-  /// Reads `tar`, which is not compressed any more.
-  init(tar: any ByteSource, limits: ArchiveLimits, owned: OwnedFile? = nil) {
+  /// Reads `tar`, which is not compressed.
+  public init(tar: any ByteSource, limits: ArchiveLimits = ArchiveLimits(), owned: AnyObject? = nil) {
     archive = archive_read_new()
     input = LibarchiveInput(tar)
     self.limits = limits
@@ -60,7 +43,7 @@ public final class ArchiveReader {
     input.headerEnd = input.delivered + Int64(limits.headerBytes)
     defer { input.headerEnd = nil }
     if !isOpen {
-      guard input.open(archive) == ARCHIVE_OK else { throw input.fault(archive, "the archive cannot be read") }
+      guard input.open(archive) == ARCHIVE_OK else { throw input.fault(archive, "this is not a tar archive") }
       isOpen = true
     }
     var entry: OpaquePointer?
@@ -153,25 +136,9 @@ public final class ArchiveReader {
   private static let zeros = [UInt8](repeating: 0, count: 64 << 10)
 }
 
-/// A file opened for reading here, closed with this value.
-final class OwnedFile: Sendable {
-  private let file: OwnedDescriptor
-  var descriptor: Int32 { file.rawValue }
-
-  init(_ path: FilePath) throws(Fault) {
-    do throws(Errno) {
-      file = try openat2(nil, path.string, [.readOnly, .noControllingTerminal])
-    } catch .noSuchFileOrDirectory {
-      throw Fault(.notFound, "the file \(path) does not exist")
-    } catch {
-      throw Fault(.permissionDenied, "the file \(path) cannot be read", cause: ["\(error)"])
-    }
-  }
-}
-
 extension Fault {
   /// What it means that writing `what` failed with `error`.
-  init(writing error: Errno, _ what: String) {
+  package init(writing error: Errno, _ what: String) {
     switch error {
     case .noSpace, .diskQuotaExceeded:
       self.init(.noSpace, "no space is left on the disk for \(what)", cause: ["\(error)"])
