@@ -132,7 +132,8 @@ enum Init {
 
     // 13. Hooks that want the old root. Then it goes: nothing of the host can be reached by path any more.
     try awaitHooks(plan, channel, &state)
-    try InitMounts.changeRoot(to: tree.root, plan)
+    try InitMounts.changeRoot(
+      to: tree.root, pivots: plan.pivots, place: plan.rootPlace, propagation: plan.rootPropagation)
     return terminal
   }
 

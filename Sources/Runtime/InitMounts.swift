@@ -136,13 +136,15 @@ enum InitMounts {
     try tree.attach(made.rawValue, at: mount.destination, .directory)
   }
 
-  /// The new root becomes `/`, and the old one is gone.
-  static func changeRoot(to root: Int32, _ plan: InitPlan) throws(Fault) {
+  /// The new root becomes `/`, and the old one is gone. `place` is where the new one was attached.
+  static func changeRoot(
+    to root: Int32, pivots: Bool = true, place: String = "/", propagation: MountPropagation? = nil
+  ) throws(Fault) {
     try step("enter the new root") { () throws(Errno) in
       if Glibc.fchdir(root) != 0 { throw Errno(rawValue: errno) }
     }
     do throws(Errno) {
-      guard plan.pivots else { throw Errno.invalidArgument }
+      guard pivots else { throw Errno.invalidArgument }
       try Mounts.pivotRoot(".", putOld: ".")
       // The old root is now mounted over the new one and is our root; take it away.
       try Mounts.detach(".")
@@ -153,9 +155,9 @@ enum InitMounts {
       guard error == .invalidArgument else {
         throw Fault(.internal, "cannot make the container's root file system its root", cause: [error.description])
       }
-      try leaveInitialRoot(root, isOnFolder: plan.rootPlace != "/")
+      try leaveInitialRoot(root, isOnFolder: place != "/")
     }
-    if let propagation = plan.rootPropagation {
+    if let propagation {
       try step("set the propagation of the root") { () throws(Errno) in
         try Mounts.setPropagation(ofAll: propagation)
       }

@@ -40,7 +40,9 @@ enum RootMount {
     let tree = try step("open the root file system \(mount.source)") { () throws(Errno) in
       bag.add(try Mounts.clone(mount.source, recursive: options.isRecursive))
     }
-    try mapping?.apply(mapping?.layers ?? -1, to: tree, mount.source, recursive: options.isRecursive)
+    if let mapping {
+      try IDMapping.apply(mapping.layers, to: tree, mount.source, recursive: options.isRecursive)
+    }
     try step("set the options of the root file system \(mount.source)") { () throws(Errno) in
       try options.apply(to: tree)
     }

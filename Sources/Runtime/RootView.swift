@@ -64,7 +64,7 @@ public enum RootView {
       try check(attached, has: upper, pid)
     }
     let tree = try step("open the root") { () throws(Errno) in try openat2(attached, ".", [.path, .directory]) }
-    try InitMounts.changeRoot(to: attached, propagation: nil)
+    try InitMounts.changeRoot(to: attached)
     for mount in mounts {
       try ContainerTree(root: tree.rawValue).attach(mount.mount, at: mount.destination, mount.kind)
     }
