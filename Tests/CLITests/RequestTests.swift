@@ -23,6 +23,40 @@ import Testing
     #expect(request.hostConfig == empty)
   }
 
+  @Test func supervisionArrives() throws {
+    let plain = try request(
+      "--restart", "on-failure:3", "--health-cmd", "curl -f localhost", "--health-interval", "5s", "a")
+    #expect(plain.hostConfig.restartPolicy == .init(name: .onFailure, maximumRetryCount: 3))
+    #expect(plain.config.healthcheck == .init(test: ["CMD-SHELL", "curl -f localhost"], interval: 5_000_000_000))
+    func test(_ command: String) throws -> [String]? {
+      try request("--health-cmd", command, "a").config.healthcheck?.test
+    }
+    #expect(try test("tcp://:80") == ["TCP", ":80"] && test("file:///a b") == ["CMD-SHELL", "file:///a b"])
+    #expect(try test("http://[::1]/x") == ["HTTP", "http://[::1]/x"])
+    #expect(try test("file:///run/ready") == ["FILE", "/run/ready"])
+    #expect(try request("--no-healthcheck", "a").config.healthcheck == .init(test: ["NONE"]))
+    #expect(try request("--on-unhealthy", "kill", "a").config.healthcheck == .init(onUnhealthy: .kill))
+    #expect(try request("--restart", "no", "--rm", "a").hostConfig.restartPolicy?.name == .no)
+  }
+
+  @Test(arguments: [
+    (["--restart", ":3"], "no policy provided before colon"), (["--restart", "always:x"], "must be an integer"),
+    (["--restart", "always", "--rm"], "cannot specify both --restart and --rm"),
+    (["--no-healthcheck", "--health-retries", "1"], "--no-healthcheck conflicts"),
+    (["--health-interval", "-1s"], "cannot be negative"), (["--on-unhealthy", "panic"], "none, restart, stop or kill"),
+    (["--health-cmd", "https://:1/"], "needs TLS"),
+  ])
+  func badSupervisionIsRefused(words: [String], message: String) {
+    let failure = #expect(throws: CommandFailure.self) {
+      var command = Run()
+      var reader = FlagReader(Run.flags, stopsAtOperand: true)
+      try reader.read(words + ["a"], into: &command)
+      try command.take(operands: reader.operands)
+      _ = try ContainerRequest(command.container, attach: command.container.attachStreams(detached: true))
+    }
+    #expect(failure?.message.contains(message) == true, "\(failure?.message ?? "")")
+  }
+
   @Test func everythingArrives() throws {
     let request = try request(
       "-it", "--rm", "-e", "A=1", "-w", "/w", "-u", "1:2", "-h", "box", "--entrypoint", "echo", "--label", "a=1", "-l",
