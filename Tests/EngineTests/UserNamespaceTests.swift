@@ -121,7 +121,7 @@ import Testing
     #expect(spec.linux?.uidMappings == [.init(containerID: 0, hostID: 2_147_483_648, size: 5)])
     #expect(spec.linux?.namespaces?.contains { $0.type == "user" } == true)
     #expect(spec.mounts?.first { $0.destination == "/data" }?.options?.contains("ridmap") == true)
-    #expect(spec.mounts?.first { $0.destination == "/etc/hosts" }?.options?.contains("ridmap") == true)
+    #expect(spec.mounts?.first { $0.destination == "/etc/hosts" }?.options?.contains("idmap") == true)
     #expect(spec.mounts?.first { $0.destination == "/dev/pts" }?.options?.contains("gid=5") == false)
     #expect(spec.linux?.sysctl?["net.ipv4.ping_group_range"] == "0 4")
   }
