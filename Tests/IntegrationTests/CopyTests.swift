@@ -156,6 +156,16 @@ extension IntegrationTests {
       _ = try await Command.shell("rm -r \(host)")
     }
 
+    @Test func aPathThatOnlyTheContainerReachesIsRefused() async throws {
+      try await with(flags: ["--tmpfs", "/mem"]) { name, folder in
+        _ = try await Command.shell("echo x >\(folder)/f")
+        for words in [["\(folder)/f", "\(name):/mem/f"], ["\(name):/mem", folder]] {
+          let refused = try await engine.gantry(["cp"] + words, expecting: 1)
+          #expect(refused.stderr.contains("/mem") && refused.stderr.contains("only its own processes reach"), "\(refused)")
+        }
+      }
+    }
+
     @Test(arguments: [State.running, .created]) func aReadOnlyRootTakesNothing(state: State) async throws {
       try await with(state, flags: ["--read-only"]) { name, folder in
         _ = try await Command.shell("echo new >\(folder)/f")

@@ -10,6 +10,7 @@ extension Engine {
   ) async throws(Fault) -> GatewayAPI.ContainerPathStatResult {
     try await faulted {
       let container = try directory.resolve(params.container)
+      try checkReachable(container, params.path)
       return .init(
         stat: try await withTree(container) { try await snapshots.fileStat(.init(tree: $0, path: params.path)).stat })
     }
@@ -21,6 +22,7 @@ extension Engine {
   ) async throws(Fault) -> GatewayAPI.ContainerArchiveResult {
     try await faulted {
       let container = try directory.resolve(params.container)
+      try checkReachable(container, params.path)
       let made = try await withTree(container) { try await snapshots.archive(.init(tree: $0, path: params.path)) }
       publish("archive-path", container, ["path": params.path])
       return .init(copy: made.copy, stat: made.stat, stream: made.stream)

@@ -38,10 +38,10 @@ extension Engine {
       ] where !own.contains(destination) {
         all.append(.init(source: source, destination: destination))
       }
-      for mount in definition.mounts where mount.kind != .tmpfs {
+      for mount in definition.mounts {
+        guard let folder = folder(of: mount) else { continue }
         all.append(
-          .init(
-            source: mount.source, destination: mount.destination, readOnly: mount.readOnly, recursive: mount.recursive))
+          .init(source: folder, destination: mount.destination, readOnly: mount.readOnly, recursive: mount.recursive))
       }
     }
     // The disk has the ids of the container; the mounts of one with a user namespace have those of the host.
@@ -49,6 +49,32 @@ extension Engine {
     return .init(
       key: definition.id, process: process, mounts: all,
       readOnly: definition.hostConfig.readonlyRootfs, name: "container \(container.name)")
+  }
+
+  /// The folder of this machine that has a mount's files; nil when they are in none that can be mounted a second time.
+  private func folder(of mount: PlannedMount) -> String? {
+    guard mount.subpath == nil else { return nil }
+    switch mount.kind {
+    case .bind: return mount.source
+    case .volume: return volumes.backing(of: mount.volume ?? "").folder(or: mount.source)
+    case .tmpfs, .image: return nil
+    }
+  }
+
+  /// Refuses a path on a mount that only the container's own processes reach: what is below the mount would be taken for
+  /// what is on it.
+  func checkReachable(_ container: Container, _ path: String) throws {
+    let clean = ContainerPath.clean("/" + path)
+    let holders = container.definition.mounts.filter { mount in
+      clean == mount.destination || clean.hasPrefix(mount.destination + "/")
+    }
+    guard let mount = holders.max(by: { $0.destination.utf8.count < $1.destination.utf8.count }),
+      folder(of: mount) == nil
+    else { return }
+    throw Fault(
+      .unsupported,
+      "\(path) is on the mount \(mount.destination) of container \(container.name) (\(mount.kind.rawValue)), which only its "
+        + "own processes reach: use `gantry exec` and a pipe")
   }
 
   /// Calls with the container's files. Between the end of a container and the moment when that is known here its process is
@@ -76,6 +102,7 @@ extension Engine {
   /// Offers a stream into a folder of the container. While the container does not run it stays so until the transfer has
   /// ended: its files are mounted then, and a start would mount them a second time.
   func extract(_ container: Container, _ params: GatewayAPI.ContainerExtractParams) async throws -> OpenedCopy {
+    try checkReachable(container, params.path)
     let user = container.definition.config.user ?? ""
     let owner = (params.copyUIDGID ?? false) && !user.isEmpty ? user : nil
     let opened = try await withCheckedThrowingContinuation { continuation in
