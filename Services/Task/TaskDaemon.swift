@@ -38,6 +38,7 @@ public enum TaskDaemon {
           state: FilePath(options.state), group: options.group, logLevel: options.logLevel)
       ) { (service: ServiceContext) async throws(Fault) -> ServiceParts in
         let manager = try TaskManager(state: service.state, shim: options.shimPath, log: service.logger)
+        try manager.reapOrphans()
         try await manager.recover()
         return ServiceParts(table: TaskDispatch.table(manager), onShutdown: { manager.close() })
       }

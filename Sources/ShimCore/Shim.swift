@@ -148,6 +148,7 @@ final class Shim {
         if !streams.expectsClients || options.attach == nil { io.releaseHold() }
       }
     }
+    log?.begin(folder: folder, logger: options.logger, loop: loop) { [unowned self] in io.logMayHaveRoom() }
     peers.answer = { [unowned self] line in answer(line) }
     loop.watch(signals.descriptor.rawValue, .read) { [unowned self] _ in reap() }
     watchOOM()
@@ -183,6 +184,8 @@ final class Shim {
     while let (pid, exit) = (try? Children.wait(noHang: true)) ?? nil {
       if pid == process.pid, !isStopped {
         initEnded(exit)
+      } else if log?.childEnded(pid, code: exit.shellCode) == true {
+        continue
       } else if let (id, exec) = execs.first(where: { $0.value.pid == pid && $0.value.exit == nil }) {
         execEnded(id, exec, exit)
       } else {
@@ -318,6 +321,7 @@ final class Shim {
   private var canEnd: Bool {
     guard isStopped, outcomeWritten || ending, cgroupGone, peers.areDrained else { return false }
     if ending { return true }
+    if log?.isBusy ?? false { return false }
     return io.isFinished && !io.hasClients && !streams.expectsClients
       && execs.values.allSatisfy { $0.exit != nil && $0.io == nil }
   }

@@ -140,6 +140,8 @@ public struct TaskOptions: Codable, Sendable, Equatable {
   /// Whether output waits for the first client.
   public var hold: Bool
   public var log: LogOptions?
+  /// gantry-logger, when the log is compressed or delivered.
+  public var logger: LoggerProgram?
   /// Whether the program runs at once.
   public var start: Bool
   /// Whether a small init of ours is process 1.
@@ -153,8 +155,8 @@ public struct TaskOptions: Codable, Sendable, Equatable {
 
   public init(
     id: String, cgroup: String, rootfs: [MountSpec], stdin: Bool = false, hold: Bool = false, log: LogOptions? = nil,
-    start: Bool = true, useInit: Bool = false, attach: AttachStreams? = nil, filterFlags: UInt32 = 0,
-    health: HealthCheck? = nil
+    logger: LoggerProgram? = nil, start: Bool = true, useInit: Bool = false, attach: AttachStreams? = nil,
+    filterFlags: UInt32 = 0, health: HealthCheck? = nil
   ) {
     self.id = id
     self.cgroup = cgroup
@@ -162,11 +164,25 @@ public struct TaskOptions: Codable, Sendable, Equatable {
     self.stdin = stdin
     self.hold = hold
     self.log = log
+    self.logger = logger
     self.start = start
     self.useInit = useInit
     self.attach = attach
     self.filterFlags = filterFlags
     self.health = health
+  }
+}
+
+/// How a shim starts gantry-logger.
+public struct LoggerProgram: Codable, Sendable, Equatable {
+  /// The executable.
+  public var path: String
+  /// `KEY=value` each: what names credentials and proxies in taskd's own environment.
+  public var environment: [String]
+
+  public init(path: String, environment: [String]) {
+    self.path = path
+    self.environment = environment
   }
 }
 

@@ -35,6 +35,7 @@ public final class TaskManager: Sendable {
   let monitor: ShimMonitor
   let filters = FilterCache()
   let tasks = Mutex<[String: ManagedTask]>([:])
+  let loggerPath: FilePath
   private let lock: FolderLock
 
   /// What happens to tasks, from `recover` on.
@@ -45,9 +46,11 @@ public final class TaskManager: Sendable {
   /// - Parameters:
   ///   - state: such as `/run/gantry`; `tasks/` is made below, 0700.
   ///   - shim: the gantry-shim executable.
+  ///   - logger: the gantry-logger executable; by default beside the shim's.
   ///
   /// Fails with `locked` when another task service uses the folder.
-  public init(state: FilePath, shim: FilePath, log: Logger) throws(Fault) {
+  public init(state: FilePath, shim: FilePath, logger: FilePath? = nil, log: Logger) throws(Fault) {
+    loggerPath = logger ?? shim.removingLastComponent().appending("gantry-logger")
     tasksFolder = state.appending("tasks")
     self.log = log
     for folder in [state, tasksFolder] where mkdir(folder.string, folder == state ? 0o755 : 0o700) != 0 {
@@ -172,7 +175,8 @@ public final class TaskManager: Sendable {
       .options,
       TaskOptions(
         id: params.id, cgroup: task.cgroup, rootfs: params.rootfs, stdin: params.stdin, hold: params.hold ?? false,
-        log: params.log, start: params.start, useInit: spec.annotations?["gantry.init"] == "true",
+        log: params.log, logger: try logger(for: params.log), start: params.start,
+        useInit: spec.annotations?["gantry.init"] == "true",
         attach: params.attach, filterFlags: filter?.flags ?? 0, health: params.health), whole: false)
     let shim = try launcher.launch(folder, lock: lock.rawValue)
     return try await adopt(task, shim)

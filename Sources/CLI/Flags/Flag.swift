@@ -80,7 +80,7 @@ struct Flag<C>: Sendable {
 
 /// Why a flag of Docker's is not built: what it waits for.
 enum UnbuiltReason: Sendable {
-  case network, volumes, registry, checkpoint, logDetails, sizes, trust
+  case network, volumes, registry, checkpoint, sizes, trust
   case windows, engineSocket, terminalOnly, tree
 
   /// A clause for the refusal: `gantry: --publish is not built yet: <sentence>`.
@@ -90,7 +90,6 @@ enum UnbuiltReason: Sendable {
     case .volumes: "named volumes come with a later version; bind a folder with an absolute path instead"
     case .registry: "pulling from a registry comes with a later version; load the image with `gantry load`"
     case .checkpoint: "checkpoints come with a later version"
-    case .logDetails: "log details come with a later version"
     case .sizes: "container sizes come with a later version"
     case .trust: "content trust is not a part of Gantry"
     case .windows: "it is for Windows containers, and Gantry runs Linux ones"

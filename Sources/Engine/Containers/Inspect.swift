@@ -51,7 +51,7 @@ struct Inspect {
       "ResolvConfPath": .string(definition.files.resolvConf),
       "HostnamePath": .string(definition.files.hostname),
       "HostsPath": .string(definition.files.hosts),
-      "LogPath": .string(((try? LogSettings(definition.hostConfig))?.disabled ?? false) ? "" : definition.files.log),
+      "LogPath": .string((try? LogSettings(definition.hostConfig).driver) == .jsonFile ? definition.files.log : ""),
       "Name": .string("/" + published.name),
       "RestartCount": .int(Int64(published.restarts.count)),
       "Driver": .string("overlay2"),

@@ -77,15 +77,12 @@ extension Engine {
       spec = try builder.build(specInput(definition, shared: sharedNamespaces(definition)))
       rootfs = try await snapshotMounts(definition)
     }
-    let log = try LogSettings(definition.hostConfig)
+    let log = try LogSettings(definition.hostConfig).taskOptions(definition, name: container.name)
     let created = try await tasks.create(
       TaskAPI.CreateParams(
         id: definition.id, spec: spec, rootfs: rootfs, stdin: definition.config.openStdin ?? false,
         hold: attach == nil ? nil : true,
-        log: log.disabled
-          ? nil
-          : LogOptions(path: definition.files.log, maxSize: log.maxSize, maxFiles: Int64(log.maxFiles), labels: nil),
-        start: true, attach: attach, annotations: nil, seccomp: try seccomp(definition.hostConfig),
+        log: log, start: true, attach: attach, annotations: nil, seccomp: try seccomp(definition.hostConfig),
         health: try HealthPlan(definition.config)?.check(spec: spec, config: definition.config)))
     try requireSharing(definition, spec)
     return created

@@ -190,62 +190,6 @@ struct RequestCheck {
   }
 
   private func checkLog(_ host: HostConfig) throws {
-    _ = try LogSettings(host)
-  }
-}
-
-/// How a container's output is kept.
-struct LogSettings: Sendable, Equatable {
-  /// Nothing is kept (`--log-driver none`).
-  var disabled = false
-  /// Bytes after which a new file is begun.
-  var maxSize: Int64 = 10 << 20
-  /// How many files there are at most.
-  var maxFiles = 3
-
-  init(_ host: HostConfig) throws {
-    let driver = host.logConfig?.type ?? ""
-    switch driver {
-    case "none": disabled = true
-    case "", "json-file", "local": break
-    default:
-      throw Fault(
-        .unsupported, "LogConfig: the log driver \"\(driver)\" is not built yet: known are json-file and none")
-    }
-    for (name, value) in host.logConfig?.config ?? [:] {
-      switch name {
-      case "max-size":
-        guard let size = LogSettings.bytes(value), size > 0 || value == "-1" else {
-          throw Fault(
-            .invalidArgument, "LogConfig: max-size \"\(value)\" is no size: give such as 10m, or -1 for no limit")
-        }
-        maxSize = value == "-1" ? 0 : size
-      case "max-file":
-        guard let count = Int(value), (1...1000).contains(count) else {
-          throw Fault(.invalidArgument, "LogConfig: max-file \"\(value)\" is not a number from 1 to 1000")
-        }
-        maxFiles = count
-      case "mode" where value == "non-blocking" || value == "blocking": break  // writing never blocks on a reader here
-      default:
-        throw Fault(
-          .unsupported, "LogConfig: unknown log opt '\(name)' for json-file log driver: known are max-size and max-file"
-        )
-      }
-    }
-  }
-
-  /// `10m` in bytes; units of 1024.
-  static func bytes(_ text: String) -> Int64? {
-    var digits = text.lowercased()
-    if digits == "-1" { return -1 }
-    if digits.hasSuffix("b") { digits.removeLast() }
-    if digits.hasSuffix("i") { digits.removeLast() }
-    var scale: Double = 1
-    if let unit = digits.last, let power = ["k", "m", "g", "t"].firstIndex(of: unit) {
-      digits.removeLast()
-      for _ in 0...power { scale *= 1024 }
-    }
-    guard let value = Double(digits), value >= 0, value * scale < 9e18 else { return nil }
-    return Int64(value * scale)
+    try LogSettings(host).check()
   }
 }

@@ -462,6 +462,8 @@ public enum GatewayAPI {
     public var timestamps: Bool?
     /// So many last lines; `all` when absent.
     public var tail: String?
+    /// Whether each line begins with the labels, variables and tag that were chosen.
+    public var details: Bool?
 
     /// Takes every field.
     public init(
@@ -472,7 +474,8 @@ public enum GatewayAPI {
       since: String? = nil,
       until: String? = nil,
       timestamps: Bool? = nil,
-      tail: String? = nil
+      tail: String? = nil,
+      details: Bool? = nil
     ) {
       self.container = container
       self.follow = follow
@@ -482,6 +485,7 @@ public enum GatewayAPI {
       self.until = until
       self.timestamps = timestamps
       self.tail = tail
+      self.details = details
     }
   }
 

@@ -762,7 +762,7 @@ extension GatewayAPI {
 
   /// Where output goes.
   public struct LogConfig: Codable, Sendable, Equatable {
-    /// `json-file` or `none`.
+    /// The log driver: `json-file` when empty.
     public var type: String?
     /// For the driver: `max-size`, `max-file`, …
     public var config: [String: String]?

@@ -268,7 +268,7 @@ public struct TaskState: Codable, Sendable, Equatable {
   }
 }
 
-/// Where and how the output of a container is kept (Docker's json-file lines).
+/// Where and how the output of a container is kept, and where else it goes.
 public struct LogOptions: Codable, Sendable, Equatable {
   /// The file.
   public var path: String
@@ -276,15 +276,91 @@ public struct LogOptions: Codable, Sendable, Equatable {
   public var maxSize: Int64
   /// Files that are kept, the current one among them.
   public var maxFiles: Int64
-  /// Written as `attrs` of every line.
+  /// Written as `attrs` of every line, or once at the top of a `local` file.
   public var labels: [String: String]?
+  /// Docker's lines of JSON (when absent), or compact records.
+  public var format: String?
+  /// Whether files are compressed (gzip) once they are rotated.
+  public var compress: Bool?
+  /// Who else gets every line.
+  public var delivery: LogDelivery?
 
   /// Takes every field.
-  public init(path: String, maxSize: Int64, maxFiles: Int64, labels: [String: String]? = nil) {
+  public init(
+    path: String,
+    maxSize: Int64,
+    maxFiles: Int64,
+    labels: [String: String]? = nil,
+    format: String? = nil,
+    compress: Bool? = nil,
+    delivery: LogDelivery? = nil
+  ) {
     self.path = path
     self.maxSize = maxSize
     self.maxFiles = maxFiles
     self.labels = labels
+    self.format = format
+    self.compress = compress
+    self.delivery = delivery
+  }
+}
+
+/// A destination of every line, served from the kept files by gantry-logger.
+public struct LogDelivery: Codable, Sendable, Equatable {
+  /// `journald`, `syslog`, `gelf`, `fluentd`, `splunk`, `awslogs` or `gcplogs`.
+  public var driver: String
+  /// Those of the driver, by Docker's names.
+  public var options: [String: String]
+  /// What the driver calls the container.
+  public var tag: String
+  /// Whether the container waits when the destination does not keep up; else lines are left out.
+  public var blocking: Bool
+  /// Bytes that may wait to be delivered.
+  public var maxBuffer: Int64
+  /// What the driver may say of the container.
+  public var source: LogSource
+
+  /// Takes every field.
+  public init(
+    driver: String,
+    options: [String: String],
+    tag: String,
+    blocking: Bool,
+    maxBuffer: Int64,
+    source: LogSource
+  ) {
+    self.driver = driver
+    self.options = options
+    self.tag = tag
+    self.blocking = blocking
+    self.maxBuffer = maxBuffer
+    self.source = source
+  }
+}
+
+/// What a log driver may say of a container.
+public struct LogSource: Codable, Sendable, Equatable {
+  /// Its id, in full.
+  public var id: String
+  /// Its name.
+  public var name: String
+  /// Its image.
+  public var imageId: String
+  /// The name that the image was given by.
+  public var imageName: String
+  /// Its program and arguments.
+  public var command: String
+  /// RFC 3339.
+  public var created: String
+
+  /// Takes every field.
+  public init(id: String, name: String, imageId: String, imageName: String, command: String, created: String) {
+    self.id = id
+    self.name = name
+    self.imageId = imageId
+    self.imageName = imageName
+    self.command = command
+    self.created = created
   }
 }
 
