@@ -78,7 +78,8 @@ final class LogDeliveryLink {
       let options = try openat2(nil, folder.path(.options).string, [.readOnly])
       let sent = try openat2(nil, file.path + ".sent", [.readWrite, .create, .noFollow], mode: 0o600)
       let started = try SpawnRequest(
-        .path(FilePath(program.path)), arguments: ["gantry-logger", "deliver", file.path], environment: program.environment,
+        .path(FilePath(program.path)), arguments: ["gantry-logger", "deliver", file.path],
+        environment: program.environment,
         descriptors: [nil, 2, 2, pair.second.rawValue, file.fd, options.rawValue, sent.rawValue]
       ).spawn()
       child = (started.pid, EventLoop.now())

@@ -294,7 +294,8 @@ extension IntegrationTests {
       for (name, mode) in [(waits, "blocking"), (goesOn, "non-blocking")] {
         try await engine.gantry(
           "run", "-d", "--name", name, "--log-driver", "gelf", "--log-opt", "gelf-address=tcp://127.0.0.1:\(port)",
-          "--log-opt", "mode=\(mode)", "--log-opt", "cache-max-size=100k", "busybox", "sh", "-c", "seq 1 30000; echo done >&2; sleep 1000")
+          "--log-opt", "mode=\(mode)", "--log-opt", "cache-max-size=100k", "busybox", "sh", "-c",
+          "seq 1 30000; echo done >&2; sleep 1000")
       }
       try await engine.eventually("the container that need not wait is done", seconds: 20) {
         try await engine.gantry("logs", goesOn).stderr == "done\n"
