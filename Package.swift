@@ -71,7 +71,7 @@ let layer2: [Target] = [
   library("ShimCore", ["Runtime", "CLinux", "Cgroups", "JSONRPC", "Protocol", "Linux", "OCI", "Faults", system]),
   library(
     "Tasks", ["ShimCore", "CLinux", "Linux", "Cgroups", "Seccomp", "OCI", "JSONRPC", "Protocol", "Faults", log, system]),
-  library("Engine", ["JSONRPC", "Linux", "OCI", "Protocol", "Faults", grdb, log, system]),
+  library("Engine", ["JSONRPC", "Linux", "OCI", "Protocol", "Faults", crypto, grdb, log, system]),
 ]
 
 let services: [Target] = [

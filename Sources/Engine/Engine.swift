@@ -1,5 +1,6 @@
 public import Faults
 import JSONRPC
+import Linux
 public import Logging
 import OCI
 public import Protocol
@@ -45,6 +46,8 @@ public final class Engine: Sendable {
   let tombstones = Tombstones()
   let imageCache = ImageCache()
   let background = BackgroundWork()
+  /// For work that blocks: it must take none of Swift's own threads.
+  let blocking = WorkPool(limit: 4)
   let startedAt = Timestamp.now()
   /// Containers whose rows cannot be read: nothing of theirs is touched.
   let unreadable = Mutex<Set<String>>([])

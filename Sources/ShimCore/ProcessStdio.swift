@@ -24,12 +24,15 @@ final class ProcessStdio {
   private let input: ProcessInput?
   private var clients: [StreamClient] = []
   private var held: Bool
+  private var holdTimer: Int?
   private var exited = false
   private var exitRecorded = false
   private var pacer = ReadPacer()
 
   /// All output has been read, logged and handed to clients (which may still be taking it).
   var onFinished: () -> Void = {}
+  /// The client that was promised the output is gone. Also called when the process's end closes its connection.
+  var onPrimaryGone: () -> Void = {}
 
   /// Takes over the descriptors of the shim's side. On a terminal `stdout` is the master and `stdin` a duplicate of it.
   init(
@@ -60,8 +63,21 @@ final class ProcessStdio {
   /// Reads on although the client that was promised has not come.
   func releaseHold() {
     guard held else { return }
-    held = false
+    endHold()
     resumeReading()
+  }
+
+  /// The same, so many milliseconds from now.
+  func releaseHold(afterMilliseconds milliseconds: Int) {
+    guard held else { return }
+    holdTimer = loop.after(milliseconds: milliseconds) { [unowned self] in releaseHold() }
+  }
+
+  /// An abandoned process keeps no timer, and no timer keeps it.
+  private func endHold() {
+    held = false
+    if let holdTimer { loop.cancel(holdTimer) }
+    holdTimer = nil
   }
 
   /// Attaches the connected socket `fd`; the first client ends a hold.
@@ -75,7 +91,9 @@ final class ProcessStdio {
     }
     client.onInputEnd = { [unowned self] _ in input?.finish() }
     client.onDrained = { [unowned self] _ in resumeReading() }
+    if primary { client.onGone = { [unowned self] in onPrimaryGone() } }
     client.onClosed = { [unowned self] client in
+      if primary { onPrimaryGone() }
       clients.removeAll { $0 === client }
       resumeReading()
       onClientGone()
@@ -115,7 +133,7 @@ final class ProcessStdio {
 
   /// Stops everything: drops clients, reads what is there into the log, closes.
   func shutDown() {
-    held = false
+    endHold()
     exited = true
     for client in clients { client.close() }
     input?.close()

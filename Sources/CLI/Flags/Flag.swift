@@ -80,7 +80,7 @@ struct Flag<C>: Sendable {
 
 /// Why a flag of Docker's is not built: what it waits for.
 enum UnbuiltReason: Sendable {
-  case network, volumes, registry, health, restart, resources, devices, checkpoint, storage, logDetails, sizes, trust
+  case network, volumes, registry, health, restart, resources, devices, storage, logDetails, sizes, trust
   case windows, engineSocket, terminalOnly, tree
 
   /// A clause for the refusal: `gantry: --publish is not built yet: <sentence>`.
@@ -93,7 +93,6 @@ enum UnbuiltReason: Sendable {
     case .restart: "restart policies come with a later version"
     case .resources: "this resource limit comes with a later version"
     case .devices: "device rules come with a later version; --device and --privileged work"
-    case .checkpoint: "checkpoints come with a later version"
     case .storage: "storage options come with a later version"
     case .logDetails: "log details come with a later version"
     case .sizes: "container sizes come with a later version"

@@ -114,6 +114,10 @@ struct Attachment {
       }
       return .goOn
     }
+    // Before the stream closes: an exec whose client just goes away is ended.
+    if end == .detached, case .exec(let id) = target {
+      try withExtendedLifetime(pump) { _ = try sideConnection().call(GatewayAPI.Method.execDetach, .init(exec: id)) }
+    }
     return (end, ending)
   }
 

@@ -10,6 +10,7 @@ import SystemPackage
 ///
 ///     hostname  hosts  resolv.conf      bound over those in /etc
 ///     <id>-json.log  <id>-json.log.1 …  what it wrote
+///     checkpoints/NAME                  its processes as CRIU wrote them
 struct ContainerFiles: Sendable {
   /// The container's folder.
   let folder: String
@@ -19,6 +20,7 @@ struct ContainerFiles: Sendable {
   var hosts: String { folder + "/hosts" }
   var resolvConf: String { folder + "/resolv.conf" }
   var log: String { "\(folder)/\(id)-json.log" }
+  var checkpoints: String { folder + "/checkpoints" }
 
   /// Makes the folder (0710, so that the container's user reaches nothing but what is bound) and the three files.
   func create(hostname: String, domainname: String, extraHosts: [String], dns: Resolver, hostNetwork: Bool) throws {
@@ -36,6 +38,7 @@ struct ContainerFiles: Sendable {
       throw SmallFile.failure("list", folder)
     }
     for name in names where name != "." && name != ".." { unlink("\(folder)/\(name)") }
+    try Folders.removeTree(checkpoints)
     if rmdir(folder) != 0, errno != ENOENT { throw SmallFile.failure("remove", folder) }
   }
 

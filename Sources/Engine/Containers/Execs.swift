@@ -1,5 +1,4 @@
 import Faults
-import OCI
 import Protocol
 import Synchronization
 
@@ -8,27 +7,43 @@ struct ExecRecord: Sendable {
   let id: String
   let container: String
   let config: GatewayAPI.ExecConfig
-  let process: RuntimeSpec.Process
   var pid: Int?
   var exit: Int?
 
   var isRunning: Bool { exit == nil }
+
+  /// Bytes that its request takes.
+  var weight: Int {
+    (config.cmd + (config.env ?? [])).reduce(256) { $0 + $1.utf8.count }
+  }
 }
 
 /// The execs of all containers. Those that ended are kept for a while, so that their exit code can be asked for.
 final class ExecDirectory: Sendable {
-  /// Ended execs that are remembered, over all containers.
+  /// Ended execs that are remembered, over all containers, and the bytes that their requests may take: a caller that
+  /// leaves execs with large requests behind fills no memory.
   static let kept = 1024
+  static let keptBytes = 4 << 20
 
   private struct State {
     var records: [String: ExecRecord] = [:]
     var ended: [String] = []
+    var endedBytes = 0
     var waiters: [String: [(key: Int, continuation: CheckedContinuation<Int, any Error>)]] = [:]
     var nextWaiter = 0
   }
   private let state = Mutex(State())
 
   func insert(_ record: ExecRecord) { state.withLock { $0.records[record.id] = record } }
+
+  /// Takes in an exec that an earlier engine started.
+  func adopt(_ exec: ExecState, container: String) {
+    state.withLock { state in
+      guard state.records[exec.exec] == nil else { return }
+      state.records[exec.exec] = ExecRecord(
+        id: exec.exec, container: container, config: .init(cmd: []), pid: Int(exec.pid))
+    }
+  }
 
   func started(_ id: String, pid: Int) { state.withLock { $0.records[id]?.pid = pid } }
 
@@ -57,9 +72,15 @@ final class ExecDirectory: Sendable {
       guard let record = state.records[id], record.exit == nil else { return (nil, []) }
       state.records[id]?.exit = code
       state.ended.append(id)
-      if state.ended.count > ExecDirectory.kept {
-        state.records[state.ended.removeFirst()] = nil
+      state.endedBytes += record.weight
+      var oldest = 0
+      while state.ended.count - oldest > ExecDirectory.kept || state.endedBytes > ExecDirectory.keptBytes,
+        oldest < state.ended.count - 1
+      {
+        if let gone = state.records.removeValue(forKey: state.ended[oldest]) { state.endedBytes -= gone.weight }
+        oldest += 1
       }
+      state.ended.removeFirst(oldest)
       return (state.records[id] ?? record, (state.waiters.removeValue(forKey: id) ?? []).map(\.continuation))
     }
     for waiter in waiters { waiter.resume(returning: code) }
@@ -73,9 +94,12 @@ final class ExecDirectory: Sendable {
 
   func containerRemoved(_ container: String) {
     state.withLock { state in
-      let gone = state.records.values.filter { $0.container == container }.map(\.id)
-      for id in gone { state.records[id] = nil }
-      let set = Set(gone)
+      let gone = state.records.values.filter { $0.container == container }
+      for record in gone {
+        state.records[record.id] = nil
+        if !record.isRunning { state.endedBytes -= record.weight }
+      }
+      let set = Set(gone.map(\.id))
       state.ended.removeAll(where: set.contains)
     }
   }

@@ -52,7 +52,7 @@ extension Engine {
   }
 
   /// Whether the container ends within that time.
-  private func ended(_ container: Container, within seconds: Int) async throws -> Bool {
+  func ended(_ container: Container, within seconds: Int) async throws -> Bool {
     try await withThrowingTaskGroup(of: Bool.self) { group in
       group.addTask {
         _ = try await container.wait(.notRunning)

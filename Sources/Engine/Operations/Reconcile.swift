@@ -93,6 +93,7 @@ extension Engine {
         try? await store.update(id: container.id, state: now, durable: false)
       }
       for exec in task.execs {
+        execs.adopt(exec, container: container.id)
         if let exit = exec.exit { execEnded(exec.exec, in: container.id, code: Int(exit.code)) }
       }
     case .stopped:

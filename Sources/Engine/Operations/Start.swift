@@ -7,9 +7,12 @@ import Protocol
 extension Engine {
   /// Starts a container; `made` is its specification and the mounts of its snapshot, when they were just made.
   ///
+  /// With `checkpoint`, its processes go on instead of the program being run.
+  ///
   /// - Returns: the address of its streams, when `attach` asked for them.
   func start(
-    _ container: Container, made: (spec: RuntimeSpec, mounts: [MountSpec])? = nil, attach: AttachStreams?
+    _ container: Container, made: (spec: RuntimeSpec, mounts: [MountSpec])? = nil, attach: AttachStreams?,
+    checkpoint: (name: String, folder: String?)? = nil
   ) async throws -> StreamAddress? {
     try await container.lane.run {
       let before = container.state
@@ -17,9 +20,9 @@ extension Engine {
       await container.cleanupDone()
       let created: TaskAPI.CreateResult
       do {
-        created = try await createTask(container, made, attach: attach)
+        created = try await createTask(container, made, attach: attach, checkpoint: checkpoint)
       } catch let fault as Fault where fault.code == .alreadyExists {
-        created = try await replaceTask(container, attach: attach, before)
+        created = try await replaceTask(container, attach: attach, checkpoint: checkpoint, before)
       } catch {
         await startFailed(container, before, Fault(describing: error))
         throw error
@@ -41,11 +44,12 @@ extension Engine {
   /// A task of the container is there already: one that an engine that was killed had asked for, and that nobody has heard
   /// of. It makes room for this one.
   private func replaceTask(
-    _ container: Container, attach: AttachStreams?, _ before: ContainerState
+    _ container: Container, attach: AttachStreams?, checkpoint: (name: String, folder: String?)?,
+    _ before: ContainerState
   ) async throws -> TaskAPI.CreateResult {
     do {
       _ = try await deleteTaskNow(container.id)
-      return try await createTask(container, nil, attach: attach)
+      return try await createTask(container, nil, attach: attach, checkpoint: checkpoint)
     } catch {
       await startFailed(container, before, Fault(describing: error))
       throw error
@@ -53,7 +57,8 @@ extension Engine {
   }
 
   private func createTask(
-    _ container: Container, _ made: (spec: RuntimeSpec, mounts: [MountSpec])?, attach: AttachStreams?
+    _ container: Container, _ made: (spec: RuntimeSpec, mounts: [MountSpec])?, attach: AttachStreams?,
+    checkpoint: (name: String, folder: String?)?
   ) async throws -> TaskAPI.CreateResult {
     let definition = container.definition
     let (spec, rootfs): (RuntimeSpec, [MountSpec])
@@ -64,6 +69,9 @@ extension Engine {
       (spec, rootfs) = (try builder.build(specInput(definition)), try await snapshotMounts(definition))
     }
     let log = try LogSettings(definition.hostConfig)
+    var restore: (path: String, temporary: String?)?
+    if let checkpoint { restore = try await restoreFolder(container, checkpoint, spec) }
+    defer { if let temporary = restore?.temporary { try? Folders.removeTree(temporary) } }
     return try await tasks.create(
       TaskAPI.CreateParams(
         id: definition.id, spec: spec, rootfs: rootfs, stdin: definition.config.openStdin ?? false,
@@ -71,8 +79,12 @@ extension Engine {
         log: log.disabled
           ? nil
           : LogOptions(path: definition.files.log, maxSize: log.maxSize, maxFiles: Int64(log.maxFiles), labels: nil),
-        start: true, attach: attach, annotations: nil, seccomp: try seccomp(definition.hostConfig)))
+        start: true, attach: attach, annotations: nil, seccomp: try seccomp(definition.hostConfig), restore: restore?.path),
+      CallContext(deadline: restore == nil ? nil : .after(seconds: Self.mostSecondsToRestore)))
   }
+
+  /// A large checkpoint takes its time.
+  private static let mostSecondsToRestore = 600
 
   private func seccomp(_ host: HostConfig) throws -> SeccompChoice {
     switch try SecurityOptions(host).seccomp {

@@ -19,6 +19,8 @@ public protocol ShimService: Sendable {
   func resume(_ params: ShimAPI.ResumeParams, _ context: CallContext) async throws(Fault) -> ShimAPI.ResumeResult
   /// Runs one more process in the container.
   func exec(_ params: ShimAPI.ExecParams, _ context: CallContext) async throws(Fault) -> ShimAPI.ExecResult
+  /// Lets an exec go on when its client goes away.
+  func detach(_ params: ShimAPI.DetachParams, _ context: CallContext) async throws(Fault) -> ShimAPI.DetachResult
   /// Promises a stream of a process's input and output.
   func attach(_ params: ShimAPI.AttachParams, _ context: CallContext) async throws(Fault) -> ShimAPI.AttachResult
   /// Sets the size of a terminal.
@@ -72,6 +74,11 @@ extension ShimService {
   /// Runs one more process in the container.
   public func exec(_ params: ShimAPI.ExecParams) async throws(Fault) -> ShimAPI.ExecResult {
     try await exec(params, CallContext())
+  }
+
+  /// Lets an exec go on when its client goes away.
+  public func detach(_ params: ShimAPI.DetachParams) async throws(Fault) -> ShimAPI.DetachResult {
+    try await detach(params, CallContext())
   }
 
   /// Promises a stream of a process's input and output.
@@ -159,6 +166,14 @@ public struct ShimClient: ShimService {
     try await channel.call(ShimAPI.Method.exec, params, context)
   }
 
+  /// Lets an exec go on when its client goes away.
+  public func detach(
+    _ params: ShimAPI.DetachParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ShimAPI.DetachResult {
+    try await channel.call(ShimAPI.Method.detach, params, context)
+  }
+
   /// Promises a stream of a process's input and output.
   public func attach(
     _ params: ShimAPI.AttachParams,
@@ -231,6 +246,7 @@ public enum ShimDispatch {
     "shim.pause": ShimAPI.Method.pause.traits,
     "shim.resume": ShimAPI.Method.resume.traits,
     "shim.exec": ShimAPI.Method.exec.traits,
+    "shim.detach": ShimAPI.Method.detach.traits,
     "shim.attach": ShimAPI.Method.attach.traits,
     "shim.resize": ShimAPI.Method.resize.traits,
     "shim.closeInput": ShimAPI.Method.closeInput.traits,
@@ -261,6 +277,8 @@ public enum ShimDispatch {
       try RPCCoding.encode(await service.resume(try RPCCoding.decode(params), context))
     case "shim.exec":
       try RPCCoding.encode(await service.exec(try RPCCoding.decode(params), context))
+    case "shim.detach":
+      try RPCCoding.encode(await service.detach(try RPCCoding.decode(params), context))
     case "shim.attach":
       try RPCCoding.encode(await service.attach(try RPCCoding.decode(params), context))
     case "shim.resize":
@@ -307,6 +325,8 @@ public protocol ShimHandler {
   func resume(_ params: ShimAPI.ResumeParams) throws(Fault) -> ShimAPI.ResumeResult
   /// Runs one more process in the container.
   func exec(_ params: ShimAPI.ExecParams) throws(Fault) -> ShimAPI.ExecResult
+  /// Lets an exec go on when its client goes away.
+  func detach(_ params: ShimAPI.DetachParams) throws(Fault) -> ShimAPI.DetachResult
   /// Promises a stream of a process's input and output.
   func attach(_ params: ShimAPI.AttachParams) throws(Fault) -> ShimAPI.AttachResult
   /// Sets the size of a terminal.
@@ -341,6 +361,8 @@ extension ShimDispatch {
       try RPCCoding.encode(handler.resume(try RPCCoding.decode(params)))
     case "shim.exec":
       try RPCCoding.encode(handler.exec(try RPCCoding.decode(params)))
+    case "shim.detach":
+      try RPCCoding.encode(handler.detach(try RPCCoding.decode(params)))
     case "shim.attach":
       try RPCCoding.encode(handler.attach(try RPCCoding.decode(params)))
     case "shim.resize":
