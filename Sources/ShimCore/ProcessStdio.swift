@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Linux
 internal import Protocol
 
 /// Standard input, output and error of one process (init or exec): from its pipes or terminal to the log and every
@@ -110,6 +111,13 @@ final class ProcessStdio {
 
   /// Ends the process's input as if the client had closed its half.
   func closeInput() { input?.finish() }
+
+  /// The names of its pipes in /proc, which are the same at both ends; nil for what is closed or was never there.
+  var pipeNames: (input: String?, output: String?, error: String?) {
+    func name(_ fd: Int32?) -> String? { fd.flatMap { try? Files.readLink("/proc/self/fd/\($0)") } }
+    func output(_ stream: UInt8) -> String? { name(outputs.first { $0.stream == stream && $0.open }?.fd) }
+    return (name(input?.openDescriptor), output(1), output(2))
+  }
 
   /// Sets the terminal's size in characters; false when there is no terminal.
   func resize(width: UInt16, height: UInt16) -> Bool {

@@ -97,14 +97,20 @@ final class Shim {
     do throws(Fault) {
       let terminal = spec.process?.terminal ?? false
       let ends = try StdioEnds(terminal: terminal, stdin: options.stdin)
-      var child = try Container.create(
-        ContainerRequest(
-          spec: spec, rootfs: options.rootfs.map { RootfsMount(type: $0.type, source: $0.source, options: $0.options) },
-          seccompFilter: filter, seccompFlags: options.filterFlags, cgroup: cgroup, io: ends.io,
-          useInit: options.useInit, waitForStart: !options.start)
-      ) { () throws(Fault) in
+      let request = ContainerRequest(
+        spec: spec, rootfs: options.rootfs.map { RootfsMount(type: $0.type, source: $0.source, options: $0.options) },
+        seccompFilter: filter, seccompFlags: options.filterFlags, cgroup: cgroup, io: ends.io,
+        useInit: options.useInit, waitForStart: !options.start)
+      let listen = { () throws(Fault) in
         try streams.listen()
         try peers.listen()
+      }
+      var child: ContainerProcess
+      if let restore = options.restore {
+        try listen()
+        child = try Self.restored(restore, request, in: folder)
+      } else {
+        child = try Container.create(request, meanwhile: listen)
       }
       let ours = try ends.ours(console: child.takeConsole())
       process = child

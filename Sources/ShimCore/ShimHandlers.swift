@@ -124,6 +124,13 @@ extension Shim: ShimHandler {
     return ShimAPI.ProcessesResult(pids: cgroup.processes().map(Int64.init))
   }
 
+  /// The pipes of the first process as /proc names them.
+  func streams(_ params: ShimAPI.StreamsParams) throws(Fault) -> ShimAPI.StreamsResult {
+    try requireRunning("written down", orCreated: true)
+    let names = io.pipeNames
+    return ShimAPI.StreamsResult(stdin: names.input, stdout: names.output, stderr: names.error)
+  }
+
   /// Ends the shim of a stopped container without waiting for attached clients.
   func shutdown(_ params: ShimAPI.ShutdownParams) throws(Fault) -> ShimAPI.ShutdownResult {
     guard isStopped else {

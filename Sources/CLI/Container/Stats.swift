@@ -43,7 +43,7 @@ struct Stats: Command {
         // One sample alone tells no share of the processor.
         if once, round != 2 { return }
         let samples: GatewayAPI.StatsSamples = try RPCCoding.decode(params)
-        screen.show(try list.text(samples.samples.map { StatsRow(sample: $0) }))
+        screen.show(try list.text(samples.samples.map { StatsRow(sample: $0, asked: asked($0)) }))
       } catch {
         failure = error
       }
@@ -54,6 +54,13 @@ struct Stats: Command {
     while !(once && round >= 2), failure == nil { _ = try gateway.waitForMessages() }
     if let failure { throw failure }
     return 0
+  }
+}
+
+extension Stats {
+  /// The word that a container was asked for by; nil without one.
+  private func asked(_ sample: GatewayAPI.StatsSample) -> String? {
+    containers.first { $0 == sample.name || sample.id.hasPrefix($0) }
   }
 }
 
@@ -73,6 +80,8 @@ struct Screen {
 /// One line of `stats`.
 struct StatsRow: ListDisplayable {
   let sample: GatewayAPI.StatsSample
+  /// The container as it was asked for.
+  var asked: String?
 
   static let quietColumn = "ID"
   static let columns: [ListColumn<StatsRow>] = [
@@ -96,7 +105,9 @@ struct StatsRow: ListDisplayable {
       "\(Human.size(row.sample.blockReadBytes)) / \(Human.size(row.sample.blockWrittenBytes))"
     },
     ListColumn("PIDs", "PIDS") { row, _ in String(row.sample.processes) },
-    ListColumn("Container", "CONTAINER", isDefault: false) { $1 ? $0.sample.id : Human.shortID($0.sample.id) },
+    ListColumn("Container", "CONTAINER", isDefault: false) {
+      $0.asked ?? ($1 ? $0.sample.id : Human.shortID($0.sample.id))
+    },
   ]
 
   /// What is not known yet, as Docker shows it.

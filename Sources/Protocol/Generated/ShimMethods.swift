@@ -274,6 +274,30 @@ public enum ShimAPI {
     }
   }
 
+  /// Params of `shim.streams`: The pipes that the first process was given, as /proc names them: what CRIU has to be
+  /// told of.
+  public struct StreamsParams: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
+  /// Result of `shim.streams`.
+  public struct StreamsResult: Codable, Sendable, Equatable {
+    /// Such as `pipe:[4711]`; absent when it reads /dev/null.
+    public var stdin: String?
+    /// Absent once nobody can write to it.
+    public var stdout: String?
+    /// Absent once nobody can write to it.
+    public var stderr: String?
+
+    /// Takes every field.
+    public init(stdin: String? = nil, stdout: String? = nil, stderr: String? = nil) {
+      self.stdin = stdin
+      self.stdout = stdout
+      self.stderr = stderr
+    }
+  }
+
   /// Params of `shim.delete`: Kills what is left, removes the cgroup and ends the shim once attached streams have been
   /// served.
   public struct DeleteParams: Codable, Sendable, Equatable {
@@ -337,6 +361,8 @@ public enum ShimAPI {
     public static let stats = RPCMethod<StatsParams, StatsResult>("shim.stats")
     /// The processes of the container.
     public static let processes = RPCMethod<ProcessesParams, ProcessesResult>("shim.processes")
+    /// The pipes that the first process was given, as /proc names them: what CRIU has to be told of.
+    public static let streams = RPCMethod<StreamsParams, StreamsResult>("shim.streams")
     /// Kills what is left, removes the cgroup and ends the shim once attached streams have been served.
     public static let delete = RPCMethod<DeleteParams, DeleteResult>("shim.delete", isMutating: true)
     /// Ends the shim at once; the container must have stopped.

@@ -39,6 +39,8 @@ public protocol ShimService: Sendable {
     _ params: ShimAPI.ProcessesParams,
     _ context: CallContext
   ) async throws(Fault) -> ShimAPI.ProcessesResult
+  /// The pipes that the first process was given, as /proc names them: what CRIU has to be told of.
+  func streams(_ params: ShimAPI.StreamsParams, _ context: CallContext) async throws(Fault) -> ShimAPI.StreamsResult
   /// Kills what is left, removes the cgroup and ends the shim once attached streams have been served.
   func delete(_ params: ShimAPI.DeleteParams, _ context: CallContext) async throws(Fault) -> ShimAPI.DeleteResult
   /// Ends the shim at once; the container must have stopped.
@@ -109,6 +111,11 @@ extension ShimService {
   /// The processes of the container.
   public func processes(_ params: ShimAPI.ProcessesParams = .init()) async throws(Fault) -> ShimAPI.ProcessesResult {
     try await processes(params, CallContext())
+  }
+
+  /// The pipes that the first process was given, as /proc names them: what CRIU has to be told of.
+  public func streams(_ params: ShimAPI.StreamsParams = .init()) async throws(Fault) -> ShimAPI.StreamsResult {
+    try await streams(params, CallContext())
   }
 
   /// Kills what is left, removes the cgroup and ends the shim once attached streams have been served.
@@ -219,6 +226,14 @@ public struct ShimClient: ShimService {
     try await channel.call(ShimAPI.Method.processes, params, context)
   }
 
+  /// The pipes that the first process was given, as /proc names them: what CRIU has to be told of.
+  public func streams(
+    _ params: ShimAPI.StreamsParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ShimAPI.StreamsResult {
+    try await channel.call(ShimAPI.Method.streams, params, context)
+  }
+
   /// Kills what is left, removes the cgroup and ends the shim once attached streams have been served.
   public func delete(
     _ params: ShimAPI.DeleteParams,
@@ -253,6 +268,7 @@ public enum ShimDispatch {
     "shim.update": ShimAPI.Method.update.traits,
     "shim.stats": ShimAPI.Method.stats.traits,
     "shim.processes": ShimAPI.Method.processes.traits,
+    "shim.streams": ShimAPI.Method.streams.traits,
     "shim.delete": ShimAPI.Method.delete.traits,
     "shim.shutdown": ShimAPI.Method.shutdown.traits,
   ]
@@ -291,6 +307,8 @@ public enum ShimDispatch {
       try RPCCoding.encode(await service.stats(try RPCCoding.decode(params), context))
     case "shim.processes":
       try RPCCoding.encode(await service.processes(try RPCCoding.decode(params), context))
+    case "shim.streams":
+      try RPCCoding.encode(await service.streams(try RPCCoding.decode(params), context))
     case "shim.delete":
       try RPCCoding.encode(await service.delete(try RPCCoding.decode(params), context))
     case "shim.shutdown":
@@ -339,6 +357,8 @@ public protocol ShimHandler {
   func stats(_ params: ShimAPI.StatsParams) throws(Fault) -> ShimAPI.StatsResult
   /// The processes of the container.
   func processes(_ params: ShimAPI.ProcessesParams) throws(Fault) -> ShimAPI.ProcessesResult
+  /// The pipes that the first process was given, as /proc names them: what CRIU has to be told of.
+  func streams(_ params: ShimAPI.StreamsParams) throws(Fault) -> ShimAPI.StreamsResult
   /// Kills what is left, removes the cgroup and ends the shim once attached streams have been served.
   func delete(_ params: ShimAPI.DeleteParams) throws(Fault) -> ShimAPI.DeleteResult
   /// Ends the shim at once; the container must have stopped.
@@ -375,6 +395,8 @@ extension ShimDispatch {
       try RPCCoding.encode(handler.stats(try RPCCoding.decode(params)))
     case "shim.processes":
       try RPCCoding.encode(handler.processes(try RPCCoding.decode(params)))
+    case "shim.streams":
+      try RPCCoding.encode(handler.streams(try RPCCoding.decode(params)))
     case "shim.delete":
       try RPCCoding.encode(handler.delete(try RPCCoding.decode(params)))
     case "shim.shutdown":

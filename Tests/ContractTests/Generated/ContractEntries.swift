@@ -76,6 +76,7 @@ let contractEntries: [ContractEntry] = [
   ContractEntry("shim.openrpc.json", ShimAPI.Method.update),
   ContractEntry("shim.openrpc.json", ShimAPI.Method.stats),
   ContractEntry("shim.openrpc.json", ShimAPI.Method.processes),
+  ContractEntry("shim.openrpc.json", ShimAPI.Method.streams),
   ContractEntry("shim.openrpc.json", ShimAPI.Method.delete),
   ContractEntry("shim.openrpc.json", ShimAPI.Method.shutdown),
   ContractEntry("shim.openrpc.json", ShimAPI.Notification.event),
