@@ -56,6 +56,10 @@ enum DockerFlags {
       """
     ),
     ("attach", "--detach-keys --no-stdin --sig-proxy"),
+    ("stats", "-a --all --format --no-stream --no-trunc"),
+    ("checkpoint create", "--checkpoint-dir --leave-running"),
+    ("checkpoint ls", "--checkpoint-dir"),
+    ("checkpoint rm", "--checkpoint-dir"),
     ("events", "-f --filter --format --since --until"),
     ("images", "-a --all --digests -f --filter --format --no-trunc -q --quiet --tree"),
     ("load", "-i --input --platform -q --quiet"),
