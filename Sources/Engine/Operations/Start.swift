@@ -16,6 +16,9 @@ extension Engine {
   ) async throws -> StreamAddress? {
     try await container.lane.run {
       let before = container.state
+      if checkpoint != nil, before.running != nil {
+        throw Fault(.conflict, "Container \(container.name) is running: stop it before it starts from a checkpoint")
+      }
       try await container.beginStart()
       await container.cleanupDone()
       let created: TaskAPI.CreateResult
