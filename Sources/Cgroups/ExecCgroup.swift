@@ -104,7 +104,8 @@ extension Cgroup {
   /// As `entrance()`, with the exec's folder in place of the container's.
   public func entrance(exec: ExecCgroup) throws(Fault) -> CgroupEntrance {
     var entered = distinctFolders.filter { $0.version == .v1 }
-    if exec.folder.version == .v1, let index = entered.firstIndex(where: { exec.folder.path.hasPrefix($0.path + "/") }) {
+    if exec.folder.version == .v1, let index = entered.firstIndex(where: { exec.folder.path.hasPrefix($0.path + "/") })
+    {
       entered[index] = exec.folder
     }
     return try CgroupEntrance(folders: entered)

@@ -58,7 +58,8 @@ public enum CheckpointPlan {
       }
       if let path = namespace.path, !path.isEmpty {
         throw Fault(
-          .unsupported, "checkpoint: a container that shares a \(namespace.type) namespace (\(path)) cannot be written down")
+          .unsupported,
+          "checkpoint: a container that shares a \(namespace.type) namespace (\(path)) cannot be written down")
       }
     }
   }

@@ -20,7 +20,8 @@ extension TaskManager {
     }
     if let exec = snapshot.execs.first(where: { $0.value.exit == nil }) {
       throw Fault(
-        .conflict, "container \(params.id) has the exec \(exec.key.prefix(12)) running, which no checkpoint can hold: end it")
+        .conflict,
+        "container \(params.id) has the exec \(exec.key.prefix(12)) running, which no checkpoint can hold: end it")
     }
     guard let spec = try task.folder.read(.config, as: RuntimeSpec.self) else {
       throw Fault(.corrupt, "\(task.folder.path(.config)) is missing")

@@ -15,7 +15,8 @@ import Testing
 
   @Test func theTableIsDockers() throws {
     #expect(
-      try ListOptions().text([StatsRow(sample: Self.sample())]) == """
+      try ListOptions().text([StatsRow(sample: Self.sample())])
+        == """
         CONTAINER ID   NAME      CPU %     MEM USAGE / LIMIT   MEM %     NET I/O          BLOCK I/O     PIDS
         390c3de24fd2   w3        12.35%    340KiB / 23.54GiB   0.00%     1.09kB / 126B   0B / 4.26MB   3
 
@@ -82,7 +83,8 @@ import Testing
     ])
     for part in [
       " Containers: 2\n  Running: 1\n", " Storage Driver: overlay2\n  Backing Filesystem: extfs\n",
-      " Plugins:\n  Volume: local\n  Log: json-file none\n", " Security Options:\n  seccomp\n   Profile: builtin\n  cgroupns\n",
+      " Plugins:\n  Volume: local\n  Log: json-file none\n",
+      " Security Options:\n  seccomp\n   Profile: builtin\n  cgroupns\n",
       " Total Memory: 23.54GiB\n", " Swarm: inactive\n",
     ] { #expect(text.contains(part), "\(part)") }
     #expect(text.hasSuffix("WARNING: No swap limit support\n"))

@@ -36,6 +36,8 @@ struct ExecCgroupTests {
     }
     try #require(pid > 0)
     close(pidfd)
+    // The child enters the v1 trees by itself.
+    for _ in 0..<1_000 where !cgroup.processes().contains(pid) { usleep(1_000) }
     return pid
   }
 

@@ -65,7 +65,8 @@ import Testing
     let machine = try #require(ProcessorTime("cpu 300 0 0 0 0 0 0\ncpu0 1\ncpu1 1\n", ticksPerSecond: 100))
     let moment = StatsMoment(
       read: Timestamp(nanoseconds: 2_000_000_000), task: Self.sample("i", networks: [Self.interface]), machine: machine)
-    let earlier = StatsMoment(read: Timestamp(nanoseconds: 1_000_000_000), task: Self.sample("i", cpu: 5), machine: machine)
+    let earlier = StatsMoment(
+      read: Timestamp(nanoseconds: 1_000_000_000), task: Self.sample("i", cpu: 5), machine: machine)
     let v1 = DockerStats.json(id: "i", name: "web", moment, earlier: earlier, machineMemory: 1 << 30)
     #expect(v1["name"] == "/web" && v1["read"] == "1970-01-01T00:00:02Z" && v1["preread"] == "1970-01-01T00:00:01Z")
     #expect(v1["cpu_stats"]?["cpu_usage"]?["total_usage"] == 2_000_000_000)
@@ -81,7 +82,8 @@ import Testing
 
     let task = Self.sample("i", version: 2, limit: 4096)
     let v2 = DockerStats.json(
-      id: "i", name: "web", StatsMoment(read: .now(), task: task, machine: machine), earlier: nil, machineMemory: 1 << 30)
+      id: "i", name: "web", StatsMoment(read: .now(), task: task, machine: machine), earlier: nil,
+      machineMemory: 1 << 30)
     #expect(v2["memory_stats"]?["limit"] == 4096 && v2["memory_stats"]?["max_usage"] == nil && v2["networks"] == nil)
     #expect(v2["blkio_stats"]?["io_serviced_recursive"] == .null)
     #expect(v2["blkio_stats"]?["io_service_bytes_recursive"]?.arrayValue?.first?["op"] == "read")

@@ -45,7 +45,8 @@ extension IntegrationTests {
       #expect(try await engine.gantry("checkpoint", "create", "--leave-running", name, "early").trimmed == "early")
       #expect(try await engine.gantry("inspect", "-f", "{{.State.Status}}", name).trimmed == "running")
       try await engine.gantry("checkpoint", "create", name, "late")
-      #expect(try await engine.gantry("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", name).trimmed == "exited 137")
+      #expect(
+        try await engine.gantry("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", name).trimmed == "exited 137")
       #expect(try await engine.gantry("checkpoint", "ls", name).lines == ["CHECKPOINT NAME", "early", "late"])
       let before = try await last(name)
 
@@ -89,7 +90,8 @@ extension IntegrationTests {
       try await engine.gantry("create", "--name", other, "--privileged", "busybox", "sleep", "1000")
       try await engine.gantry("start", other)
       try await engine.gantry("checkpoint", "create", "--checkpoint-dir", folder, other, "wide", expecting: nil)
-      let wide = try await engine.gantry("start", "--checkpoint", "wide", "--checkpoint-dir", folder, name, expecting: 1)
+      let wide = try await engine.gantry(
+        "start", "--checkpoint", "wide", "--checkpoint-dir", folder, name, expecting: 1)
       #expect(wide.status == 1)
       try await engine.gantry("rm", "-f", name, other)
     }
@@ -98,12 +100,16 @@ extension IntegrationTests {
       let name = engine.name()
       try await engine.gantry("create", "--name", name, "busybox", "true")
       #expect(try await engine.gantry("checkpoint", "create", name, "../x", expecting: 1).stderr.contains("../x"))
-      #expect(try await engine.gantry("checkpoint", "create", name, "x", expecting: 1).stderr.contains("is not running"))
+      #expect(
+        try await engine.gantry("checkpoint", "create", name, "x", expecting: 1).stderr.contains("is not running"))
       #expect(try await engine.gantry("checkpoint", "rm", name, "x", expecting: 1).stderr.contains("does not exist"))
-      #expect(try await engine.gantry("start", "--checkpoint", "x", name, expecting: 1).stderr.contains("does not exist"))
+      #expect(
+        try await engine.gantry("start", "--checkpoint", "x", name, expecting: 1).stderr.contains("does not exist"))
       let two = try await engine.gantry("start", "--checkpoint", "x", name, "other", expecting: 1)
       #expect(two.stderr.contains("multiple containers"))
-      #expect(try await engine.gantry("start", "--checkpoint-dir", "/tmp", name, expecting: 1).stderr.contains("--checkpoint"))
+      #expect(
+        try await engine.gantry("start", "--checkpoint-dir", "/tmp", name, expecting: 1).stderr.contains("--checkpoint")
+      )
       try await engine.gantry("rm", name)
     }
   }

@@ -110,7 +110,8 @@ extension IntegrationTests {
       let name = engine.name()
       try await engine.gantry(
         "run", "--name", name, "busybox", "sh", "-c", "dd if=/dev/zero of=/file bs=1M count=3 2>/dev/null")
-      let sizes = try await engine.gantry("container", "inspect", "-s", "-f", "{{.SizeRw}} {{.SizeRootFs}}", name).trimmed
+      let sizes = try await engine.gantry("container", "inspect", "-s", "-f", "{{.SizeRw}} {{.SizeRootFs}}", name)
+        .trimmed
       let numbers = sizes.split(separator: " ").compactMap { Int($0) }
       #expect(numbers.count == 2 && numbers[0] >= 3 << 20 && numbers[1] > numbers[0], "\(sizes)")
       let list = try await engine.gantry("ps", "-a", "-s", "--filter", "name=\(name)", "--format", "{{.Size}}").trimmed
@@ -122,11 +123,15 @@ extension IntegrationTests {
       let running = try await container([], "sleep", "1000")
       let paused = try await container([], "sleep", "1000")
       try await engine.gantry("pause", paused)
-      let format = "{{.Containers}} {{.ContainersRunning}} {{.ContainersPaused}} {{.ContainersStopped}} {{.CgroupVersion}}"
+      let format =
+        "{{.Containers}} {{.ContainersRunning}} {{.ContainersPaused}} {{.ContainersStopped}} {{.CgroupVersion}}"
       let counts = try await engine.gantry("info", "--format", format).trimmed.split(separator: " ")
       #expect(counts.dropLast() == ["2", "1", "1", "0"] && ["1", "2"].contains(counts.last))
       let text = try await engine.gantry("info").stdout
-      for part in [" Storage Driver: overlay2\n  Backing Filesystem: ", " Cgroup Driver: cgroupfs\n", "  seccomp\n   Profile: builtin\n"] {
+      for part in [
+        " Storage Driver: overlay2\n  Backing Filesystem: ", " Cgroup Driver: cgroupfs\n",
+        "  seccomp\n   Profile: builtin\n",
+      ] {
         #expect(text.contains(part), "\(part)")
       }
       try await engine.gantry("rm", "-f", running, paused)

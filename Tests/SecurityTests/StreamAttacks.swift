@@ -13,7 +13,8 @@ extension SecurityTests {
     @Test(.timeLimit(.minutes(60)))
     func cve_2022_23471_cve_2022_31030_cve_2025_64329_abandonedStreamsCostNothing() async throws {
       let name = engine.name()
-      try await engine.gantry("run", "-d", "--name", name, "busybox", "sh", "-c", "while :; do echo x; sleep 0.01; done")
+      try await engine.gantry(
+        "run", "-d", "--name", name, "busybox", "sh", "-c", "while :; do echo x; sleep 0.01; done")
       let python = TestEngine.repository.appending("Protocols/python").string
       let script = TestEngine.repository.appending("Tests/SecurityTests/Fixtures/abandon.py").string
       let state = engine.state.string
@@ -22,7 +23,9 @@ extension SecurityTests {
         environment: ["GANTRY_STATE": state, "GANTRY_PYTHON": python, "PYTHONDONTWRITEBYTECODE": "1"], seconds: 3000)
       let numbers = told.lines.map { $0.split(separator: " ").compactMap { Int($0) } }
       try #require(numbers.count == 2 && numbers.allSatisfy { $0.count == 4 }, "\(told)")
-      for (index, (process, most)) in [("shim", 512 << 10), ("gantry-taskd", 4 << 20), ("gantryd", 6 << 20)].enumerated() {
+      for (index, (process, most)) in [("shim", 512 << 10), ("gantry-taskd", 4 << 20), ("gantryd", 6 << 20)]
+        .enumerated()
+      {
         let grown = numbers[1][index] - numbers[0][index]
         #expect(grown < most, "\(process) has grown by \(grown) bytes: \(told.stdout)")
       }

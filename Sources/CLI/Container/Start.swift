@@ -33,7 +33,9 @@ struct Start: Command {
   mutating func take(operands: [String]) throws {
     containers = operands
     guard checkpoint != nil else {
-      if checkpointFolder != nil { throw CommandFailure("--checkpoint-dir needs --checkpoint: name the one to start from") }
+      if checkpointFolder != nil {
+        throw CommandFailure("--checkpoint-dir needs --checkpoint: name the one to start from")
+      }
       return
     }
     if containers.count > 1 { throw CommandFailure("you cannot restore multiple containers at once") }

@@ -59,12 +59,16 @@ enum PrometheusText {
       Metric.seconds("gantry_container_cpu_user", "Processor time in user mode.", \.cpuUserNanoseconds),
       Metric.seconds("gantry_container_cpu_system", "Processor time in the kernel.", \.cpuSystemNanoseconds),
       Metric.seconds("gantry_container_cpu_throttled", "Time held back by the quota.", \.cpuThrottledNanoseconds),
-      Metric.counter("gantry_container_cpu_throttled_periods", "Periods in which the quota ran out.", \.cpuThrottledPeriods),
+      Metric.counter(
+        "gantry_container_cpu_throttled_periods", "Periods in which the quota ran out.", \.cpuThrottledPeriods),
       Metric.gauge("gantry_container_memory_bytes", "Memory, file cache among it.", \.memoryBytes),
-      Metric.gauge("gantry_container_memory_working_bytes", "Memory without inactive file cache.", \.memoryWorkingBytes),
-      Metric.limit("gantry_container_memory_limit_bytes", "The limit of memory, where there is one.", \.memoryLimitBytes),
+      Metric.gauge(
+        "gantry_container_memory_working_bytes", "Memory without inactive file cache.", \.memoryWorkingBytes),
+      Metric.limit(
+        "gantry_container_memory_limit_bytes", "The limit of memory, where there is one.", \.memoryLimitBytes),
       Metric.limit("gantry_container_memory_swap_bytes", "Swap, where the kernel counts it.", \.memorySwapBytes),
-      Metric.counter("gantry_container_memory_limit_failures", "Times that the limit of memory was hit.", \.memoryLimitFailures),
+      Metric.counter(
+        "gantry_container_memory_limit_failures", "Times that the limit of memory was hit.", \.memoryLimitFailures),
       Metric.counter("gantry_container_oom_kills", "Processes killed for want of memory.", \.oomKills),
       Metric.gauge("gantry_container_processes", "Processes and threads.", \.processes),
       Metric.limit("gantry_container_processes_limit", "The limit of processes, where there is one.", \.processesLimit),

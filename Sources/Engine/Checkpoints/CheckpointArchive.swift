@@ -53,12 +53,13 @@ struct CheckpointArchive {
   /// Copies the private folder `from` to the new folder `name` in `folder`, and signs it.
   func export(_ from: String, to folder: String, name: String) throws {
     let parent = try Self.open(folder: folder)
+    let isNew: Bool
     do throws(Errno) {
-      try Files.makeDirectory(at: parent.rawValue, name, mode: 0o700)
+      isNew = try Files.makeDirectory(at: parent.rawValue, name, mode: 0o700)
     } catch {
-      guard error == .fileExists else { throw Self.failure("cannot be made", "\(folder)/\(name)", error) }
-      throw Fault(.alreadyExists, "checkpoint with name \(name) already exists in \(folder)")
+      throw Self.failure("cannot be made", "\(folder)/\(name)", error)
     }
+    guard isNew else { throw Fault(.alreadyExists, "checkpoint with name \(name) already exists in \(folder)") }
     do {
       let target = try openat2(
         parent.rawValue, name, [.readOnly, .directory, .noFollow], resolve: [.beneath, .noSymlinks])

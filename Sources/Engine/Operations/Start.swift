@@ -82,7 +82,8 @@ extension Engine {
         log: log.disabled
           ? nil
           : LogOptions(path: definition.files.log, maxSize: log.maxSize, maxFiles: Int64(log.maxFiles), labels: nil),
-        start: true, attach: attach, annotations: nil, seccomp: try seccomp(definition.hostConfig), restore: restore?.path),
+        start: true, attach: attach, annotations: nil, seccomp: try seccomp(definition.hostConfig),
+        restore: restore?.path),
       CallContext(deadline: restore == nil ? nil : .after(seconds: Self.mostSecondsToRestore)))
   }
 

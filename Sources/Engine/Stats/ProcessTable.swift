@@ -12,7 +12,8 @@ struct ProcessTable: Sendable, Equatable {
     let lines = text.split(separator: "\n")
     titles = (lines.first ?? "").split(whereSeparator: \.isWhitespace).map(String.init)
     guard let column = titles.firstIndex(of: "PID") else {
-      throw Fault(.invalidArgument, "Couldn't find PID field in ps output: leave the column PID in, as `-o pid,comm` does")
+      throw Fault(
+        .invalidArgument, "Couldn't find PID field in ps output: leave the column PID in, as `-o pid,comm` does")
     }
     let last = titles.count - 1
     rows = lines.dropFirst().compactMap { line in
@@ -30,7 +31,8 @@ struct ProcessTable: Sendable, Equatable {
     for word in words {
       guard !word.utf8.contains(0) else { throw Fault(.invalidArgument, "ps options: a NUL byte is no part of one") }
       guard let equals = word.firstIndex(of: "="), word[equals...].contains("PID") else { continue }
-      throw Fault(.invalidArgument, "specifying \"\(word)\" is not allowed: only ps's own column may have the title PID")
+      throw Fault(
+        .invalidArgument, "specifying \"\(word)\" is not allowed: only ps's own column may have the title PID")
     }
     return words.isEmpty ? ["-ef"] : words
   }

@@ -57,7 +57,9 @@ enum HostFacts {
       let fields = line.split(separator: " ")
       guard fields.count > 8, let dash = fields.firstIndex(of: "-"), dash + 1 < fields.count else { continue }
       let point = fields[4]
-      guard point == "/" || path == point || path.hasPrefix(point + "/"), point.utf8.count >= best.length else { continue }
+      guard point == "/" || path == point || path.hasPrefix(point + "/"), point.utf8.count >= best.length else {
+        continue
+      }
       best = (point.utf8.count, String(fields[dash + 1]))
     }
     return best.type

@@ -96,7 +96,8 @@ struct MachineLimit {
     MachineLimit(
       field: "OomKillDisable", legacyFile: "memory/memory.oom_control", controller: nil, onUnified: false, warning: nil),
     MachineLimit(
-      field: "CpuCfsPeriod", legacyFile: "cpu/cpu.cfs_period_us", controller: "cpu", warning: "No cpu cfs period support"),
+      field: "CpuCfsPeriod", legacyFile: "cpu/cpu.cfs_period_us", controller: "cpu",
+      warning: "No cpu cfs period support"),
     MachineLimit(
       field: "CpuCfsQuota", legacyFile: "cpu/cpu.cfs_quota_us", controller: "cpu", warning: "No cpu cfs quota support"),
     MachineLimit(field: "CPUShares", legacyFile: "cpu/cpu.shares", controller: "cpu", warning: "No cpu shares support"),
