@@ -68,7 +68,7 @@ extension TaskManagerTests {
       try await with { fixture in
         let address = try await exec(fixture, "x", "sleep 1000 & sleep 1001 & echo up; sleep 1002")
         let socket = try client(address, sees: 11)
-        #expect(try await processes(fixture) == 5)
+        #expect(try await eventually { try await processes(fixture) >= 4 })
         #expect(execFolders(fixture) == ["exec.1"])
         let start = ContinuousClock.now
         Descriptors.close(socket.take())
@@ -121,7 +121,7 @@ extension TaskManagerTests {
 
     @Test func aSignalCanReachTheWholeExec() async throws {
       try await with { fixture in
-        let address = try await exec(fixture, "x", "trap 'exit 5' USR1; sleep 1000 & echo up; wait; exit 6")
+        let address = try await exec(fixture, "x", "trap 'exit 5' USR1; sleep 1000 & sleep 0.2; echo up; wait; exit 6")
         let socket = try client(address, sees: 11)
         _ = try await fixture.manager.signal(.init(id: "a", exec: "x", signal: 10, all: true))
         #expect(try await fixture.manager.wait(.init(id: "a", exec: "x")).exit.code == 5)

@@ -176,11 +176,12 @@ struct TaskManagerTests {
         let found = fixture.manager.launcher.waitingPid()
         let waiting = try #require(found)
         if round == 1 {
+          let dying = try PidFD(pid: waiting)
           kill(waiting, SIGKILL)
           var events: UInt32 = 0
-          #expect(
-            try Polling.wait(
-              PidFD(pid: waiting).descriptor.rawValue, for: .readable, milliseconds: 5_000, events: &events))
+          let hasEnded = try Polling.wait(
+            dying.descriptor.rawValue, for: .readable, milliseconds: 5_000, events: &events)
+          #expect(hasEnded)
         }
         _ = try await fixture.create("a", ["sleep", "100"])
         let shim = try await fixture.manager.get(.init(id: "a")).task.shimPid
