@@ -19,12 +19,14 @@ let staticExecutable: [LinkerSetting] = [
 
 let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
 let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let nio: [Target.Dependency] = [
   .product(name: "NIOCore", package: "swift-nio"),
   .product(name: "NIOPosix", package: "swift-nio"),
 ]
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
 func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -45,10 +47,12 @@ let layer0: [Target] = [
   .systemLibrary(name: "CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
   .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
   .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
+  .target(name: "CCurl", linkerSettings: [.linkedLibrary("dl")]),
   .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
   library("Faults"),
   library("Linux", ["CLinux", "Faults", system]),
   library("OCI", ["Faults"]),
+  library("LogFormat"),
 ]
 
 let layer1: [Target] = [
@@ -58,6 +62,7 @@ let layer1: [Target] = [
   .target(
     name: "Seccomp", dependencies: ["CSeccomp", "Faults", "OCI"], exclude: ["Resources/NOTICE"],
     resources: [.embedInCode("Resources/seccomp-default.json")], swiftSettings: swiftSettings),
+  library("LogFiles", ["CISAL", "LogFormat"]),
   library("Archive", ["CArchive", "CISAL", "CZstd", "CLinux", "Linux", "Faults", "OCI", crypto, system]),
 ]
 
@@ -68,10 +73,16 @@ let layer2: [Target] = [
     "Images", ["ContentStore", "Archive", "Linux", "OCI", "JSONRPC", "Protocol", "Faults", crypto, grdb, log, system]),
   library("Snapshots", ["Archive", "Linux", "OCI", "Protocol", "Faults", grdb, log, system]),
   library("Runtime", ["CLinux", "Linux", "Cgroups", "OCI", "Faults", system]),
-  library("ShimCore", ["Runtime", "CLinux", "Cgroups", "JSONRPC", "Protocol", "Linux", "OCI", "Faults", system]),
+  library(
+    "ShimCore", ["Runtime", "CLinux", "Cgroups", "JSONRPC", "Protocol", "Linux", "LogFormat", "OCI", "Faults", system]),
   library(
     "Tasks", ["ShimCore", "CLinux", "Linux", "Cgroups", "Seccomp", "OCI", "JSONRPC", "Protocol", "Faults", log, system]),
-  library("Engine", ["JSONRPC", "Linux", "OCI", "Protocol", "Faults", crypto, grdb, log, system]),
+  library(
+    "Engine",
+    ["JSONRPC", "Linux", "LogFiles", "LogFormat", "OCI", "Protocol", "Faults", crypto, grdb, log, system, yams]),
+  library(
+    "LogDelivery",
+    ["CCurl", "CISAL", "JSONRPC", "LogFiles", "LogFormat", "Linux", "Protocol", "Faults", crypto, cryptoExtras, system]),
 ]
 
 let services: [Target] = [
@@ -91,6 +102,7 @@ let services: [Target] = [
   .executableTarget(
     name: "gantry-shim", dependencies: ["ShimCore", system], path: "Services/Shim", swiftSettings: swiftSettings,
     linkerSettings: staticExecutable),
+  service("gantry-logger", "Logger", ["LogDelivery", "LogFiles", "Linux", system]),
 ]
 
 let layer3: [Target] = [
@@ -119,7 +131,8 @@ let testSupport: Target.Dependency = "TestSupport"
 let allTests: [Target] = [
   tests(
     "TasksTests",
-    ["Tasks", "ShimCore", "Cgroups", "Protocol", "JSONRPC", "Linux", "OCI", "Faults", log, system]),
+    ["Tasks", "ShimCore", "Cgroups", "LogFormat", "Protocol", "JSONRPC", "Linux", "OCI", "Faults", log, system]),
+  tests("LogDeliveryTests", ["LogDelivery", "LogFiles", "LogFormat", "Protocol", "Linux", "Faults", system]),
   tests("ArchiveTests", ["Archive", "ArchiveFixtures", "Faults", "Linux", system]),
   tests(
     "SnapshotsTests",
@@ -141,7 +154,8 @@ let allTests: [Target] = [
   tests("CLITests", ["CLI", "JSONRPC", "Protocol", "Linux", "Faults", system]),
   tests("ContentStoreTests", ["ContentStore", "OCI", "Faults", system]),
   tests("ImagesTests", ["Images", "ContentStore", "JSONRPC", "OCI", "Faults", log, system]),
-  tests("EngineTests", ["Engine", "JSONRPC", "Linux", "Protocol", "OCI", "Faults", log, system]),
+  tests(
+    "EngineTests", ["Engine", "JSONRPC", "Linux", "LogFiles", "LogFormat", "Protocol", "OCI", "Faults", log, system]),
   tests("SeccompTests", ["Seccomp", "CSeccomp", "CLinux", "OCI", "Faults"]),
   .testTarget(
     name: "SecurityTests", dependencies: [testSupport, system], exclude: ["Fixtures"], swiftSettings: swiftSettings),
@@ -149,7 +163,7 @@ let allTests: [Target] = [
     name: "FaultTests", dependencies: [testSupport, system], exclude: ["cycles"], swiftSettings: swiftSettings),
   .testTarget(
     name: "IntegrationTests", dependencies: [testSupport, system],
-    exclude: ["cgroup2", "cgroup2-checks", "terminal-session"], swiftSettings: swiftSettings),
+    exclude: ["cgroup2", "cgroup2-checks", "log-sink", "terminal-session"], swiftSettings: swiftSettings),
 ]
 
 let package = Package(
@@ -161,6 +175,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
   ],
   targets: layer0 + layer1 + layer2 + services + layer3 + fixtures + allTests

@@ -24,6 +24,13 @@ struct GatewayCommand: AsyncParsableCommand {
   @Option(help: "Seconds to wait at the start for the snapshot and task services.")
   var patience = 30
 
+  @Option(
+    help: """
+      Give containers ids of their own (user namespaces) unless they ask for the host's: default (the ranges of the user \
+      gantry), USER or USER:GROUP, whose ranges /etc/subuid and /etc/subgid hold.
+      """)
+  var usernsRemap: String?
+
   /// Parses the command line and runs.
   static func start() async { await main() }
 
@@ -41,7 +48,8 @@ struct GatewayCommand: AsyncParsableCommand {
           images: ImageClient(clients.image), snapshots: SnapshotClient(clients.snapshot),
           tasks: TaskClient(clients.task),
           settings: EngineSettings(
-            folder: service.folder.string, state: service.state.string, group: service.gid, services: clients.endpoints),
+            folder: service.folder.string, state: service.state.string, group: service.gid, services: clients.endpoints,
+            userRemap: usernsRemap),
           log: service.logger)
       } catch {
         throw Fault(describing: error)

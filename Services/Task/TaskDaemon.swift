@@ -41,6 +41,7 @@ public enum TaskDaemon {
       ) { (service: ServiceContext) async throws(Fault) -> ServiceParts in
         let manager = try TaskManager(
           state: service.state, shim: options.shimPath, criu: options.criu.map { FilePath($0) }, log: service.logger)
+        try manager.reapOrphans()
         try await manager.recover()
         return ServiceParts(table: TaskDispatch.table(manager), onShutdown: { manager.close() })
       }

@@ -20,10 +20,12 @@
 
 int cl_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve) {
   struct open_how how = {.flags = flags, .mode = mode, .resolve = resolve};
-  // EAGAIN: a rename or mount raced with RESOLVE_IN_ROOT; the kernel asks the caller to try again.
+  // EAGAIN: a rename or mount raced with RESOLVE_IN_ROOT; the kernel asks the caller to try again. With RESOLVE_CACHED it is
+  // the answer: the look-up would have to wait.
   for (int attempt = 0;; attempt++) {
     long fd = syscall(SYS_openat2, dirfd, path, &how, sizeof how);
     if (fd >= 0) return (int)fd;
+    if (errno == EAGAIN && resolve & CL_RESOLVE_CACHED) return -errno;
     if ((errno != EAGAIN || (flags & O_NONBLOCK && attempt > 0)) && errno != EINTR) return -errno;
     if (attempt > 128) return -errno;
   }

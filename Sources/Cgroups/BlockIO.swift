@@ -12,6 +12,9 @@ extension RuntimeSpec.BlockIO {
 
 /// The blkio (v1) and io (v2) controller: weights of 10 to 1,000 and throttles in bytes or operations a second.
 enum BlockIO {
+  private static let schedulerHint =
+    "weights of a disk need the scheduler bfq for it, see /sys/block/NAME/queue/scheduler"
+
   static func apply(_ blockIO: RuntimeSpec.BlockIO, to folder: ControllerFolder) throws(Fault) {
     switch folder.version {
     case .v1: try applyV1(blockIO, to: folder)
@@ -26,7 +29,8 @@ enum BlockIO {
     if let weight = blockIO.leafWeight, weight != 0 { try folder.write("blkio.leaf_weight", String(weight)) }
     for device in blockIO.weightDevice ?? [] {
       if let weight = device.weight, weight != 0 {
-        try folder.write("\(prefix).weight_device", "\(device.major):\(device.minor) \(weight)")
+        try folder.write(
+          "\(prefix).weight_device", "\(device.major):\(device.minor) \(weight)", hint: schedulerHint)
       }
       if let weight = device.leafWeight, weight != 0 {
         try folder.write("blkio.leaf_weight_device", "\(device.major):\(device.minor) \(weight)")
@@ -58,7 +62,7 @@ enum BlockIO {
     for device in blockIO.weightDevice ?? [] {
       guard let weight = device.weight, weight != 0 else { continue }
       if folder.has("io.bfq.weight") {
-        try folder.write("io.bfq.weight", "\(device.major):\(device.minor) \(weight)")
+        try folder.write("io.bfq.weight", "\(device.major):\(device.minor) \(weight)", hint: schedulerHint)
       } else {
         try folder.write("io.weight", "\(device.major):\(device.minor) \(scaled(UInt64(weight)))")
       }

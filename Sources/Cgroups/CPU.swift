@@ -24,8 +24,7 @@ enum CPU {
 
   private static func applyV1(_ cpu: RuntimeSpec.CPU, to folder: ControllerFolder) throws(Fault) {
     if let shares = cpu.shares, shares != 0 { try folder.write("cpu.shares", String(shares)) }
-    if let period = cpu.realtimePeriod, period != 0 { try folder.write("cpu.rt_period_us", String(period)) }
-    if let runtime = cpu.realtimeRuntime, runtime != 0 { try folder.write("cpu.rt_runtime_us", String(runtime)) }
+    try applyRealtimeV1(cpu, to: folder)
     let period = cpu.period.flatMap { $0 == 0 ? nil : String($0) }
     let quota = cpu.quota.flatMap { $0 == 0 ? nil : String($0) }
     let hint = "the period is 1,000 to 1,000,000 µs, the quota at least 1,000 µs and no more than the parent's"
@@ -41,6 +40,40 @@ enum CPU {
       try folder.write("cpu.cfs_burst_us", String(burst), hint: "the burst is at most the quota")
     }
     if let idle = cpu.idle { try folder.write("cpu.idle", String(idle)) }
+  }
+
+  /// A group has as much as its parent lets it have, and new groups have nothing: parents of ours that have nothing get
+  /// what theirs have, from the top down.
+  private static func applyRealtimeV1(_ cpu: RuntimeSpec.CPU, to folder: ControllerFolder) throws(Fault) {
+    let period = cpu.realtimePeriod ?? 0
+    let runtime = cpu.realtimeRuntime ?? 0
+    if runtime > 0 { raiseRealtimeParents(of: folder.path) }
+    let hint =
+      "the runtime is at most the period, and together with that of the cgroups beside it at most what cpu.rt_runtime_us "
+      + "of the cgroup above gives"
+    func writePeriod() throws(Fault) {
+      if period != 0 { try folder.write("cpu.rt_period_us", String(period), hint: hint) }
+    }
+    // As with quotas: the ratio may be too high for a moment in one of the two orders.
+    if period != 0, folder.attempt("cpu.rt_period_us", String(period)) == EINVAL, runtime != 0 {
+      try folder.write("cpu.rt_runtime_us", String(runtime), hint: hint)
+      return try writePeriod()
+    }
+    try writePeriod()
+    if runtime != 0 { try folder.write("cpu.rt_runtime_us", String(runtime), hint: hint) }
+  }
+
+  private static func raiseRealtimeParents(of path: String) {
+    guard let slash = path.lastIndex(of: "/"), slash != path.startIndex else { return }
+    let parent = ControllerFolder(controller: .cpu, version: .v1, path: String(path[..<slash]))
+    guard parent.read("cpu.rt_runtime_us") == "0" else { return }
+    raiseRealtimeParents(of: parent.path)
+    guard let above = parent.path.lastIndex(of: "/"), above != parent.path.startIndex else { return }
+    let source = ControllerFolder(controller: .cpu, version: .v1, path: String(parent.path[..<above]))
+    // What cannot be raised shows in the refusal of the container's own value.
+    guard let period = source.read("cpu.rt_period_us"), let runtime = source.read("cpu.rt_runtime_us") else { return }
+    _ = parent.attempt("cpu.rt_period_us", period)
+    _ = parent.attempt("cpu.rt_runtime_us", runtime)
   }
 
   private static func applyV2(_ cpu: RuntimeSpec.CPU, to folder: ControllerFolder) throws(Fault) {

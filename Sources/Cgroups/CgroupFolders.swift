@@ -93,7 +93,7 @@ extension Cgroup {
   private static func makeFolder(_ path: String, below root: String, controller: Controller?) throws(Fault) {
     for _ in 0..<100 {
       if mkdir(path, 0o755) == 0 {
-        if controller == .cpuset { try CPUSet.inherit(in: path) }
+        try settle(path, controller)
         return
       }
       switch errno {
@@ -115,13 +115,20 @@ extension Cgroup {
       .conflict, "cannot make the cgroup folder \(path): something else makes and removes it at the same time")
   }
 
+  /// What a new folder needs. On v2 the root of a container's user namespace mounts its own cgroup, for which the kernel
+  /// walks there with its rights: an umask must not have closed the way.
+  private static func settle(_ path: String, _ controller: Controller?) throws(Fault) {
+    if controller == .cpuset { try CPUSet.inherit(in: path) }
+    if controller == nil { chmod(path, 0o755) }
+  }
+
   private static func makeParents(of path: String, below root: String, controller: Controller?) throws(Fault) {
     let parts = path.dropFirst(root.count).split(separator: "/").dropLast()
     var parent = root
     for part in parts {
       parent += "/" + part
       if mkdir(parent, 0o755) == 0 {
-        if controller == .cpuset { try CPUSet.inherit(in: parent) }
+        try settle(parent, controller)
       } else if errno != EEXIST {
         if errno == ENOENT { return }  // removed again by another container's end: the caller starts over
         throw Fault(.internal, "cannot make the cgroup folder \(parent): \(KernelFile.words(errno))")

@@ -51,6 +51,48 @@ final class BackgroundWork: Sendable {
   }
 }
 
+/// Work that waits, one piece for each name: restarts in their back-off, stops of unhealthy containers. At a shutdown it is
+/// given up: the next start finds in the database and at the task service that it is still to be done.
+final class PendingWork: Sendable {
+  private struct State {
+    var tasks: [String: (number: Int, task: Task<Void, Never>)] = [:]
+    var next = 0
+    var isClosed = false
+  }
+  private let state = Mutex(State())
+
+  /// Runs `body` as `name`, in place of what ran under that name.
+  func run(_ name: String, _ body: @escaping @Sendable () async -> Void) {
+    state.withLock { state in
+      guard !state.isClosed else { return }
+      state.next += 1
+      let number = state.next
+      state.tasks[name]?.task.cancel()
+      let task = Task {
+        await body()
+        self.finish(name, number)
+      }
+      state.tasks[name] = (number, task)
+    }
+  }
+
+  /// Gives up what runs as `name`.
+  func cancel(_ name: String) { state.withLock { $0.tasks.removeValue(forKey: name)?.task.cancel() } }
+
+  /// Gives up everything, and takes nothing more.
+  func close() {
+    state.withLock { state in
+      state.isClosed = true
+      for entry in state.tasks.values { entry.task.cancel() }
+      state.tasks = [:]
+    }
+  }
+
+  private func finish(_ name: String, _ number: Int) {
+    state.withLock { if $0.tasks[name]?.number == number { $0.tasks[name] = nil } }
+  }
+}
+
 /// How containers ended that are gone: who asks a moment later (`run --rm` asks for the exit code) still gets an answer.
 final class Tombstones: Sendable {
   /// How many are remembered.

@@ -16,13 +16,22 @@ public struct EngineSettings: Sendable {
   public var group: UInt32?
   /// The services that it is made of, for `system.status`.
   public var services: [ServiceEndpoint]
+  /// Whose subordinate ids containers get: nil for none, `default`, `USER` or `USER:GROUP`.
+  public var userRemap: String?
+  /// The folder of passwd, group, subuid and subgid.
+  public var accounts: String
 
   /// Takes them.
-  public init(folder: String, state: String, group: UInt32?, services: [ServiceEndpoint] = []) {
+  public init(
+    folder: String, state: String, group: UInt32?, services: [ServiceEndpoint] = [], userRemap: String? = nil,
+    accounts: String = "/etc"
+  ) {
     self.folder = folder
     self.state = state
     self.group = group
     self.services = services
+    self.userRemap = userRemap
+    self.accounts = accounts
   }
 }
 
@@ -41,13 +50,23 @@ public final class Engine: Sendable {
   let streams: StreamServer
   let log: Logger
   let directory = ContainerDirectory()
-  let events = EventHub()
+  let events: EventHub
+  let volumes = VolumeDirectory()
   let execs = ExecDirectory()
   let tombstones = Tombstones()
   let imageCache = ImageCache()
   let background = BackgroundWork()
   /// For work that blocks: it must take none of Swift's own threads.
   let blocking = WorkPool(limit: 4)
+  let userNamespaces: UserNamespaces
+  /// What waits for its time or for a container's end, and is given up at a shutdown.
+  let pending = PendingWork()
+  /// Starts by restart policy and at the engine's start: so many at once.
+  let restartLane = Lane(width: 4)
+  /// What waiting is measured by; tests bring their own.
+  let clock: any Clock<Duration>
+  /// Walks through volumes: measuring and deleting them.
+  let disk = WorkPool(limit: 2)
   let startedAt = Timestamp.now()
   /// Containers whose rows cannot be read: nothing of theirs is touched.
   let unreadable = Mutex<Set<String>>([])
@@ -63,7 +82,7 @@ public final class Engine: Sendable {
 
   init(
     images: any ImageService, snapshots: any SnapshotService, tasks: any TaskService, settings: EngineSettings,
-    machine: Machine, log: Logger
+    machine: Machine, log: Logger, clock: any Clock<Duration> = ContinuousClock()
   ) throws {
     self.images = images
     self.snapshots = snapshots
@@ -71,10 +90,13 @@ public final class Engine: Sendable {
     self.settings = settings
     self.machine = machine
     self.log = log
+    userNamespaces = try UserNamespaces(remap: settings.userRemap, folder: settings.accounts)
+    self.clock = clock
     for folder in [settings.folder, settings.folder + "/containers", settings.folder + "/volumes"] {
       try Folders.make(folder, mode: 0o711)
     }
     store = try ContainerStore(path: settings.folder + "/containers.db")
+    events = EventHub(journal: EventJournal(path: settings.folder + "/events.json", log: log))
     streams = StreamServer(path: settings.state + "/gantry-streams.sock", group: settings.group)
     try streams.start()
   }
@@ -82,7 +104,9 @@ public final class Engine: Sendable {
   /// Lets work under way finish (cleanups), and stops to give out streams. Containers go on.
   public func shutdown() async {
     streams.stop()
+    pending.close()
     await background.close()
+    await events.close()
   }
 
   var builder: SpecBuilder { SpecBuilder(machine: machine) }
@@ -91,15 +115,20 @@ public final class Engine: Sendable {
     ContainerFiles(folder: "\(settings.folder)/containers/\(id)", id: id)
   }
 
-  func volumeFolder(_ id: String) -> String { "\(settings.folder)/volumes/\(id)" }
-
   /// Publishes an event of a container: its name, image and labels go with it.
   func publish(_ action: String, _ container: Container, _ attributes: [String: String] = [:]) {
-    var all = container.definition.config.labels ?? [:]
-    all["image"] = container.definition.image
-    all["name"] = container.name
+    publish(action, container.definition, name: container.name, attributes)
+  }
+
+  /// The same where the name is known: within a change of the container.
+  func publish(
+    _ action: String, _ definition: ContainerDefinition, name: String, _ attributes: [String: String] = [:]
+  ) {
+    var all = definition.config.labels ?? [:]
+    all["image"] = definition.image
+    all["name"] = name
     all.merge(attributes) { _, own in own }
-    events.publish(Event("container", action, actor: container.id, attributes: all))
+    events.publish(Event("container", action, actor: definition.id, attributes: all))
   }
 }
 

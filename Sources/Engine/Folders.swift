@@ -45,4 +45,48 @@ enum Folders {
       throw Fault(.internal, "\(path) cannot be deleted: \(error)")
     }
   }
+
+  /// Whether a folder holds nothing; also when it cannot be read, as when it is none.
+  static func isEmpty(_ path: String) -> Bool {
+    guard let folder = try? openat2(nil, path, [.readOnly, .directory]) else { return false }
+    var isEmpty = true
+    let whole: Void? = try? RemoveTree.forEachName(folder.rawValue) { _ in
+      isEmpty = false
+      return false
+    }
+    return whole != nil && isEmpty
+  }
+
+  /// Deletes what a folder of ours holds.
+  static func empty(_ path: String) throws {
+    do throws(Errno) {
+      let folder = try openat2(nil, path, [.readOnly, .directory])
+      try RemoveTree.empty(folder.rawValue)
+    } catch {
+      throw Fault(.internal, "\(path) cannot be emptied", cause: ["\(error)"])
+    }
+  }
+
+  /// Bytes of the plain files below a folder; 0 when it is not there.
+  static func contentSize(_ path: String) -> Int64 {
+    guard let folder = try? openat2(nil, path, [.readOnly, .directory]) else { return 0 }
+    return DiskUsage(of: folder.rawValue).content
+  }
+
+  /// Makes an empty file that says that something is under way; on the disk when it returns, if `durable`.
+  static func mark(_ path: String, durable: Bool) throws {
+    do throws(Errno) {
+      _ = try openat2(nil, path, [.writeOnly, .create, .noFollow], mode: 0o600)
+      if durable { try DurableFile.syncFolder(FilePath(path).removingLastComponent()) }
+    } catch {
+      throw Fault(error == .noSpace ? .noSpace : .internal, "\(path) cannot be made", cause: ["\(error)"])
+    }
+  }
+
+  /// Takes it away.
+  static func unmark(_ path: String) throws {
+    do throws(Errno) { try Files.unlink(path) } catch {
+      throw Fault(.internal, "\(path) cannot be removed", cause: ["\(error)"])
+    }
+  }
 }

@@ -59,9 +59,15 @@ public protocol RPCConnection: AnyObject, Sendable {
 
   /// Runs `action` once when the connection has ended; at once when it already has.
   func onClose(_ action: @escaping @Sendable () -> Void)
+
+  /// Returns when little enough waits to be written that more can be sent without end, or the connection has ended.
+  func drained() async
 }
 
 extension RPCConnection {
+  /// At once: for connections that take everything.
+  public func drained() async {}
+
   /// Sends a notification.
   ///
   /// - Returns: false when the connection has ended.

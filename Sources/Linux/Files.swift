@@ -64,9 +64,15 @@ public struct OpenFlags: OptionSet, Sendable {
 public func openat2(
   _ folder: Int32?, _ path: String, _ flags: OpenFlags, mode: UInt32 = 0, resolve: ResolveFlags = []
 ) throws(Errno) -> OwnedDescriptor {
-  let flags = UInt64(UInt32(bitPattern: flags.rawValue | O_CLOEXEC))
-  return OwnedDescriptor(
-    try check(cl_openat2(folder ?? Int32(CL_AT_FDCWD), path, flags, UInt64(mode), resolve.rawValue)))
+  let kernelFlags = UInt64(UInt32(bitPattern: flags.rawValue | O_CLOEXEC))
+  var tries = 0
+  while true {
+    let result = cl_openat2(folder ?? Int32(CL_AT_FDCWD), path, kernelFlags, UInt64(mode), resolve.rawValue)
+    tries += 1
+    // EAGAIN with these: something was renamed or mounted meanwhile, and the kernel is not sure that `..` stayed within.
+    if result == -EAGAIN, tries < 128, !resolve.isDisjoint(with: [.inRoot, .beneath]) { continue }
+    return OwnedDescriptor(try check(result))
+  }
 }
 
 /// What statx(2) says of a file.

@@ -55,6 +55,29 @@ public enum Mounts {
     return try context.mount(attributes)
   }
 
+  /// A new overlay of `layers` (folders, topmost first) with further parameters, as a detached mount.
+  ///
+  /// Kernels before 6.8 take the layers as one text of at most 255 bytes; they are then named by descriptors, of which about
+  /// 14 fit: `E2BIG` with more.
+  public static func overlay(
+    _ layers: [String], parameters: [(key: String, value: String?)] = [], attributes: MountAttributes = []
+  ) throws(Errno) -> OwnedDescriptor {
+    let context = try FileSystemContext("overlay")
+    try context.set("source", "overlay")
+    var opened: [Int32] = []
+    defer { for descriptor in opened { Descriptors.close(descriptor) } }
+    if KernelFeatures.overlayAppendsLayers {
+      for layer in layers { try context.set("lowerdir+", layer) }
+    } else {
+      for layer in layers { opened.append(try openat2(nil, layer, [.path, .directory, .noFollow]).take()) }
+      let text = opened.map { "/proc/self/fd/\($0)" }.joined(separator: ":")
+      guard text.utf8.count < 256 else { throw Errno(rawValue: 7 /* E2BIG */) }
+      try context.set("lowerdir", text)
+    }
+    for parameter in parameters { try context.set(parameter.key, parameter.value) }
+    return try context.mount(attributes)
+  }
+
   /// A detached copy of the mount at `path` (what a bind mount is), with what is mounted below it when `recursive`.
   ///
   /// - Parameters:

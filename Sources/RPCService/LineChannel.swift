@@ -38,6 +38,13 @@ final class LineChannel: ChannelInboundHandler, Sendable {
     var waiting = 0
     var isScheduled = false
     var isOpen = true
+    /// Those who wait until less than `readPause` waits.
+    var senders: [CheckedContinuation<Void, Never>] = []
+
+    mutating func takeSenders() -> [CheckedContinuation<Void, Never>] {
+      defer { senders = [] }
+      return senders
+    }
   }
 
   private struct Input {
@@ -94,6 +101,18 @@ final class LineChannel: ChannelInboundHandler, Sendable {
     }
   }
 
+  /// Returns when less than `readPause` waits to be written, or the connection has ended.
+  func drained() async {
+    await withCheckedContinuation { continuation in
+      let isDrained = output.withLock { output in
+        if !output.isOpen || output.waiting <= Self.readPause { return true }
+        output.senders.append(continuation)
+        return false
+      }
+      if isDrained { continuation.resume() }
+    }
+  }
+
   /// Closes when all that was sent has been written.
   func closeAfterOutput() {
     channel.eventLoop.execute {
@@ -120,10 +139,11 @@ final class LineChannel: ChannelInboundHandler, Sendable {
       buffer.writeInteger(UInt8(10))
     }
     channel.writeAndFlush(buffer).whenComplete { _ in
-      let waiting = self.output.withLock { output in
+      let (waiting, senders) = self.output.withLock { output in
         output.waiting -= size
-        return output.waiting
+        return (output.waiting, output.waiting <= Self.readPause ? output.takeSenders() : [])
       }
+      for sender in senders { sender.resume() }
       if waiting <= Self.readPause { self.resumeReading() }
     }
   }
@@ -209,10 +229,12 @@ final class LineChannel: ChannelInboundHandler, Sendable {
   func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
   func channelInactive(context: ChannelHandlerContext) {
-    output.withLock { output in
+    let senders = output.withLock { output in
       output.isOpen = false
       output.lines = []
+      return output.takeSenders()
     }
+    for sender in senders { sender.resume() }
     input.value.buffer = nil
     input.value.isDone = true
     events.ended()

@@ -13,6 +13,8 @@ final class ServerConnection: RPCConnection, Sendable {
     let cancellation: Cancellation
     /// Bytes of its params.
     let size: Int
+    /// It may take for ever: nothing waits for its end.
+    let isUnbounded: Bool
     var task: Task<Void, Never>?
     var timer: Scheduled<Void>?
   }
@@ -68,6 +70,8 @@ final class ServerConnection: RPCConnection, Sendable {
     return lines.send(line)
   }
 
+  func drained() async { await state.withLock { $0.lines }?.drained() }
+
   func onClose(_ action: @escaping @Sendable () -> Void) {
     let isClosed = state.withLock { state in
       if !state.isClosed { state.closeActions.append(action) }
@@ -76,12 +80,13 @@ final class ServerConnection: RPCConnection, Sendable {
     if isClosed { action() }
   }
 
-  /// Lets running requests finish, then closes; nothing new is taken.
+  /// Lets running requests finish, then closes; nothing new is taken. Unbounded ones (`x-unbounded`: waits) are taken back.
   func finish() {
-    let isIdle = state.withLock { state in
+    let (isIdle, unbounded) = state.withLock { state in
       state.inputEnded = true
-      return state.requests.isEmpty
+      return (state.requests.isEmpty, state.requests.filter(\.value.isUnbounded).map(\.key))
     }
+    for id in unbounded { abandon(id, Fault(.unavailable, "the service is stopping: try again")) }
     if isIdle { state.withLock { $0.lines }?.closeAfterOutput() }
   }
 
@@ -123,7 +128,9 @@ final class ServerConnection: RPCConnection, Sendable {
           .limitExceeded,
           "more than \(server.options.requestLimit) requests of one connection wait for their answers")
       }
-      state.requests[id] = Request(cancellation: cancellation, size: params.count)
+      state.requests[id] = Request(
+        cancellation: cancellation, size: params.count,
+        isUnbounded: traits.isUnbounded && meta.deadlineMilliseconds == nil)
       state.size += params.count
       return nil
     }

@@ -7,8 +7,10 @@ internal import SystemPackage
 extension PlannedMount {
   /// Whether it comes from the host.
   var isBind: Bool {
-    if case .bind = action { return true }
-    return false
+    switch action {
+    case .bind, .part: true
+    default: false
+    }
   }
 }
 
@@ -40,6 +42,9 @@ enum InitMounts {
       switch mount.action {
       case .bind(let descriptor, let kind):
         try tree.attach(descriptor, at: mount.destination, kind)
+      case .part(let descriptor, let path):
+        let part = try MountPart.cut(path, of: descriptor, in: tree)
+        try tree.attach(part.mount.rawValue, at: mount.destination, part.kind)
       case .proc:
         let made = try newMount("proc", "proc", mount)
         try tree.attach(made.rawValue, at: mount.destination, .directory, isKernelFileSystem: true)
@@ -48,8 +53,9 @@ enum InitMounts {
         try sysfs(mount, in: tree)
       case .tmpfs:
         try tmpfs(mount, in: tree)
-      case .cgroup:
-        try CgroupMount.make(mount, plan.cgroupView, ownsNamespace: plan.ownsCgroupNamespace, in: tree)
+      case .cgroup(let copies):
+        try CgroupMount.make(
+          mount, plan.cgroupView, copies: copies, ownsNamespace: plan.ownsCgroupNamespace, in: tree)
       case .other(let type, let source):
         let made = try newMount(type, source, mount)
         try tree.attach(made.rawValue, at: mount.destination, .directory)
@@ -118,7 +124,9 @@ enum InitMounts {
     }
     let made = try newMount("tmpfs", "tmpfs", planned)
     if mount.options.copiesUp, covered >= 0 {
-      try TreeCopy.copy(from: covered, to: made.rawValue, path: mount.destination)
+      try step("copy \(mount.destination) into its tmpfs") { () throws(Errno) in
+        try CopyTree.copy(from: covered, to: made.rawValue, nodes: false, root: false)
+      }
       if mount.options.set.contains(.readOnly) {
         try step("make \(mount.destination) read-only") { () throws(Errno) in
           try Mounts.change(made.rawValue, set: .readOnly)

@@ -34,6 +34,8 @@ final class InitPlan {
   /// `uid_map` and `gid_map` of a user namespace of its own.
   let userMap: String
   let groupMap: String
+  /// Who the container's root is outside, with a user namespace.
+  let outsideRoot: (uid: UInt32, gid: UInt32)?
   private let bag: DescriptorBag
 
   init(_ request: ContainerRequest) throws(Fault) {
@@ -80,16 +82,17 @@ final class InitPlan {
     groupMap = try Self.map(linux.gidMappings, needed: ownsUserNamespace, "gidMappings")
     var mapping: IDMapping?
     if ownsUserNamespace {
-      mapping = IDMapping(
-        namespace: bag.add(try UserNamespace.make(userMap: userMap, groupMap: groupMap)),
-        root: (try Self.root(linux.uidMappings, "uidMappings"), try Self.root(linux.gidMappings, "gidMappings")))
+      mapping = try IDMapping(uids: linux.uidMappings ?? [], gids: linux.gidMappings ?? [], bag: bag)
     }
+    outsideRoot = mapping?.root
 
     root = try RootMount.prepare(
       request.rootfs, mapping: mapping, forceLegacy: request.forceLegacyOverlay, bag: bag)
     rootIsReadOnly = spec.root?.readonly ?? false
     rootPropagation = try Self.propagation(linux.rootfsPropagation)
-    mounts = try PlannedMount.plan(spec.mounts ?? [], mapping: mapping, bag: bag)
+    let cgroupView = CgroupView(request.cgroup)
+    self.cgroupView = cgroupView
+    mounts = try PlannedMount.plan(spec.mounts ?? [], mapping: mapping, cgroup: cgroupView, bag: bag)
     devices = try PlannedDevice.plan(linux.devices ?? [], bindFromHost: ownsUserNamespace, bag: bag)
     maskedPaths = linux.maskedPaths ?? []
     readOnlyPaths = linux.readonlyPaths ?? []
@@ -112,7 +115,6 @@ final class InitPlan {
     case "LINUX32": persona = 8
     case let other?: throw Fault(.invalidArgument, "\(other) is no personality: LINUX and LINUX32 are")
     }
-    cgroupView = CgroupView(request.cgroup)
     useInit = request.useInit
     waitForStart = request.waitForStart
   }
@@ -145,15 +147,7 @@ final class InitPlan {
     guard let ranges, !ranges.isEmpty else {
       throw Fault(.invalidArgument, "a user namespace needs \(name)")
     }
-    return ranges.map { "\($0.containerID) \($0.hostID) \($0.size)\n" }.joined()
-  }
-
-  /// The id outside that 0 inside stands for.
-  private static func root(_ ranges: [RuntimeSpec.IDMapping]?, _ name: String) throws(Fault) -> UInt32 {
-    guard let range = ranges?.first(where: { $0.containerID == 0 && $0.size > 0 }) else {
-      throw Fault(.invalidArgument, "\(name) does not say who the container's root is outside: map the id 0")
-    }
-    return range.hostID
+    return IDMapping.text(ranges)
   }
 
   private static func propagation(_ name: String?) throws(Fault) -> MountPropagation? {

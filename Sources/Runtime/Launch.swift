@@ -43,6 +43,10 @@ enum Launch {
     let channel = ends.first
     do throws(Fault) {
       if plan.ownsUserNamespace {
+        // Inside, root owns nothing of the host's: pipes become its own here, so that it can open /dev/stdout again.
+        if case .descriptors(let input, let output, let error) = plan.process.io, let root = plan.outsideRoot {
+          Program.give([input, output, error], to: root.uid)
+        }
         try Init.setOOMScore(plan.process.oomScoreAdj, pid: pid)
         try step("map the ids of the user namespace", code: .invalidArgument) { () throws(Errno) in
           try UserNamespace.writeMaps(pid: pid, userMap: plan.userMap, groupMap: plan.groupMap)

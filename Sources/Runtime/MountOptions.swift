@@ -24,6 +24,10 @@ struct MountOptions: Equatable {
   var copiesUp = false
   /// Whether the ids of the container's user namespace are applied to it.
   var isMapped = false
+  /// Whether a file system is made in the host's namespaces: its network, its users (`gantry.host`).
+  var isMadeByHost = false
+  /// The path within the source that is mounted in its place (`gantry.subpath=`).
+  var part: String?
   /// What is left: parameters of the file system itself, in order.
   var parameters: [(key: String, value: String?)] = []
 
@@ -81,8 +85,13 @@ struct MountOptions: Equatable {
       isRecursive = true
     case "tmpcopyup": copiesUp = true
     case "idmap", "ridmap": isMapped = true
+    case "gantry.host": isMadeByHost = true
     default:
       let parts = option.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      if parts[0] == "gantry.subpath", parts.count == 2 {
+        part = String(parts[1])
+        return
+      }
       parameters.append((String(parts[0]), parts.count == 2 ? String(parts[1]) : nil))
     }
   }
@@ -91,7 +100,8 @@ struct MountOptions: Equatable {
     a.set == b.set && a.clear == b.clear && a.setRecursively == b.setRecursively
       && a.clearRecursively == b.clearRecursively && a.propagation == b.propagation
       && a.propagatesRecursively == b.propagatesRecursively && a.isBind == b.isBind && a.isRecursive == b.isRecursive
-      && a.copiesUp == b.copiesUp && a.isMapped == b.isMapped && a.parameters.elementsEqual(b.parameters, by: ==)
+      && a.copiesUp == b.copiesUp && a.isMapped == b.isMapped && a.isMadeByHost == b.isMadeByHost && a.part == b.part
+      && a.parameters.elementsEqual(b.parameters, by: ==)
   }
 
   /// Puts the attributes on the detached or attached `mount` that they are for; propagation last, on its own, because

@@ -14,12 +14,15 @@ struct PlannedMount {
   enum Action {
     /// Attach this detached mount, whose attributes are set.
     case bind(Int32, ContainerTree.Target)
+    /// Attach what is at this path of this detached mount.
+    case part(Int32, path: String)
     /// The pid namespace's view.
     case proc
     /// The network namespace's view.
     case sysfs
-    /// The cgroup's view.
-    case cgroup
+    /// The cgroup's view. With a user namespace the folders were copied before, because the container's root cannot reach
+    /// them: each copy by its path.
+    case cgroup(copies: [String: Int32])
     /// A memory file system; a folder's mode is kept when no mode is asked.
     case tmpfs
     /// Another file system type.
@@ -32,9 +35,9 @@ struct PlannedMount {
   let options: MountOptions
 
   /// Checks and prepares `mounts`.
-  static func plan(_ mounts: [RuntimeSpec.Mount], mapping: IDMapping?, bag: DescriptorBag) throws(Fault)
-    -> [PlannedMount]
-  {
+  static func plan(
+    _ mounts: [RuntimeSpec.Mount], mapping: IDMapping?, cgroup: CgroupView?, bag: DescriptorBag
+  ) throws(Fault) -> [PlannedMount] {
     var planned: [PlannedMount] = []
     planned.reserveCapacity(mounts.count)
     for mount in mounts {
@@ -51,14 +54,19 @@ struct PlannedMount {
       if options.isBind || mount.type == "bind" || mount.type == "rbind" {
         action = try bind(mount, destination, &options, mapping: mapping, bag: bag)
       } else {
-        switch mount.type ?? "" {
+        switch mount.type {
         case "proc": action = .proc
         case "sysfs": action = .sysfs
-        case "cgroup", "cgroup2": action = .cgroup
+        case "cgroup", "cgroup2":
+          action = .cgroup(
+            copies: mapping == nil ? [:] : try CgroupMount.copies(of: cgroup, options.set, bag: bag))
+        case "overlay": action = try overlay(mount, destination, options, mapping: mapping, bag: bag)
+        case let type? where options.isMadeByHost:
+          action = try made(type, mount, destination, options, mapping: mapping, bag: bag)
         case "tmpfs": action = .tmpfs
-        case "":
+        case nil, "":
           throw Fault(.invalidArgument, "the mount on \(destination) has neither a type nor the option bind")
-        default: action = .other(type: mount.type!, source: mount.source ?? mount.type!)
+        case let type?: action = .other(type: type, source: mount.source ?? type)
         }
       }
       planned.append(PlannedMount(action: action, destination: destination, options: options))
@@ -75,6 +83,8 @@ struct PlannedMount {
         .invalidArgument,
         "the bind mount on \(destination) has the source \"\(mount.source ?? "")\": it must be an absolute path")
     }
+    let foreign = options.parameters.first { $0.key == "namespace" }?.value
+    options.parameters.removeAll { $0.key == "namespace" }
     if let (key, _) = options.parameters.first {
       throw Fault(.invalidArgument, "the bind mount on \(destination) has the unknown option \"\(key)\"")
     }
@@ -87,19 +97,39 @@ struct PlannedMount {
       options.propagation = .private
       options.propagatesRecursively = true
     }
-    do throws(Errno) {
-      let tree = try Mounts.clone(source, recursive: options.isRecursive || mount.type == "rbind")
-      let isFolder = try FileStatus(of: tree.rawValue).kind == .directory
-      if options.isMapped, let mapping { try Mounts.change(tree.rawValue, userNamespace: mapping.namespace) }
-      try options.apply(to: tree.rawValue)
-      return .bind(bag.add(tree), isFolder ? .directory : .file)
-    } catch {
+    let recursive = options.isRecursive || mount.type == "rbind"
+    let part = options.part
+    func refusal(_ error: Errno) -> Fault {
+      if let part { return MountPart.missing(part, of: source, error) }
       if error == .noSuchFileOrDirectory || error == .notDirectory {
-        throw Fault(.invalidArgument, "bind source path does not exist: \(source)")
+        return Fault(.invalidArgument, "bind source path does not exist: \(source)")
       }
-      throw Fault(
+      return Fault(
         .invalidArgument, "cannot open \(source) to mount it on \(destination)", cause: [error.description])
     }
+    let tree: Int32
+    let isFolder: Bool
+    do throws(Errno) {
+      if let foreign {
+        tree = bag.add(try ForeignMount.clone(source, namespace: foreign))
+      } else if let part {
+        tree = bag.add(try MountPart.open(part, of: source, recursive: recursive))
+      } else {
+        tree = bag.add(try Mounts.clone(source, recursive: recursive))
+      }
+      isFolder = try FileStatus(of: tree).kind == .directory
+    } catch {
+      throw refusal(error)
+    }
+    if options.isMapped, let mapping {
+      try mapping.apply(mapping.namespace, to: tree, source, recursive: recursive)
+    }
+    do throws(Errno) {
+      try options.apply(to: tree)
+    } catch {
+      throw refusal(error)
+    }
+    return .bind(tree, isFolder ? .directory : .file)
   }
 }
 

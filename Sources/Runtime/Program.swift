@@ -80,8 +80,11 @@ enum Program {
   }
 
   /// Pipes and the terminal belong to the user, so that it can open /dev/stdout again.
-  private static func giveStandardDescriptors(to uid: UInt32) {
-    for descriptor in Int32(0)...2 {
+  private static func giveStandardDescriptors(to uid: UInt32) { give(Array(0...2), to: uid) }
+
+  /// Gives those of `descriptors` that are pipes or terminals to `uid`.
+  static func give(_ descriptors: [Int32], to uid: UInt32) {
+    for descriptor in descriptors {
       guard let status = try? FileStatus(of: descriptor), status.uid != uid else { continue }
       let isTerminal = status.kind == .characterDevice && Terminal.isTerminal(descriptor)
       if status.kind == .fifo || isTerminal { _ = Glibc.fchown(descriptor, uid, UInt32.max) }

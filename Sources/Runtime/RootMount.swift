@@ -37,12 +37,14 @@ enum RootMount {
       options.propagation = .private
       options.propagatesRecursively = true
     }
-    return try step("open the root file system \(mount.source)") { () throws(Errno) in
-      let tree = try Mounts.clone(mount.source, recursive: options.isRecursive)
-      if let mapping { try Mounts.change(tree.rawValue, userNamespace: mapping.namespace) }
-      try options.apply(to: tree.rawValue)
-      return bag.add(tree)
+    let tree = try step("open the root file system \(mount.source)") { () throws(Errno) in
+      bag.add(try Mounts.clone(mount.source, recursive: options.isRecursive))
     }
+    try mapping?.apply(mapping?.layers ?? -1, to: tree, mount.source, recursive: options.isRecursive)
+    try step("set the options of the root file system \(mount.source)") { () throws(Errno) in
+      try options.apply(to: tree)
+    }
+    return tree
   }
 
   private static func overlay(
@@ -60,7 +62,11 @@ enum RootMount {
     }
     guard !layers.isEmpty else { throw Fault(.invalidArgument, "the overlay of the root file system has no lowerdir") }
     if let mapping {
-      return .detached(try mapped(layers, parameters, options, mapping: mapping, bag: bag))
+      let overlay = try MappedOverlay(layers, parameters, options, mapping: mapping, bag: bag)
+      if KernelFeatures.version >= MappedOverlay.byDescriptor, !forceLegacy {
+        return .detached(try make(overlay.parameters(bag), options.set, layers: layers.count, bag: bag))
+      }
+      return .detached(try overlay.byPath(bag))
     }
     guard KernelFeatures.overlayAppendsLayers, !forceLegacy else {
       return try legacy(layers, parameters, options)
@@ -94,43 +100,10 @@ enum RootMount {
   }
 
   /// One parameter of an overlay.
-  private enum Parameter {
+  enum Parameter {
     case text(String, String?)
     /// A folder by descriptor, which must stay open until the overlay is made.
     case opened(String, Int32)
-  }
-
-  /// Layers seen through a user namespace's ids: each a detached idmapped copy, given to overlayfs by descriptor
-  /// (Linux 6.13).
-  private static func mapped(
-    _ layers: [String], _ parameters: [(key: String, value: String?)], _ options: MountOptions, mapping: IDMapping,
-    bag: DescriptorBag
-  ) throws(Fault) -> Int32 {
-    guard KernelFeatures.version >= KernelFeatures.Version(6, 13) else {
-      throw Fault(
-        .unsupported,
-        "a user namespace with shared layers needs Linux 6.13 or newer, this is \(KernelFeatures.release): "
-          + "run the container without --userns")
-    }
-    var all = [Parameter.text("source", "overlay")]
-    func copy(_ path: String) throws(Fault) -> Int32 {
-      try step("give \(path) the ids of the container's user namespace", code: .unsupported) { () throws(Errno) in
-        let layer = try Mounts.clone(path)
-        try Mounts.change(layer.rawValue, propagation: .private, userNamespace: mapping.namespace)
-        return bag.add(layer)
-      }
-    }
-    for layer in layers { all.append(.opened("lowerdir+", try copy(layer))) }
-    // What the container writes gets its ids directly: the upper folder belongs to the container's root.
-    for (key, value) in parameters {
-      if key == "upperdir", let value {
-        try step("give \(value) to the container's root", code: .unsupported) { () throws(Errno) in
-          if Glibc.chown(value, mapping.root.uid, mapping.root.gid) != 0 { throw Errno(rawValue: errno) }
-        }
-      }
-      all.append(.text(key, value))
-    }
-    return try make(all, options.set, layers: layers.count, bag: bag)
   }
 
   /// All layers in one string of mount(2), which must fit a page: relative to the folder that all are in.
@@ -183,14 +156,6 @@ enum RootMount {
     }
     return parts
   }
-}
-
-/// The ids of the container's user namespace, for mounts.
-struct IDMapping {
-  /// A user namespace that has them.
-  let namespace: Int32
-  /// Who the container's root is outside.
-  let root: (uid: UInt32, gid: UInt32)
 }
 
 /// Descriptors that live as long as a plan does.

@@ -34,6 +34,12 @@ struct CompactJSON {
     text += object
   }
 
+  /// Adds an array of objects that were written before.
+  mutating func add(_ name: StaticString, objects: [String]) {
+    begin(name)
+    text += "[" + objects.joined(separator: ",") + "]"
+  }
+
   /// Adds a member whose name is not known beforehand.
   mutating func add(key: String, object: String) {
     if text.utf8.count > 1 { text += "," }
@@ -74,6 +80,26 @@ extension ExitStatus {
     json.add("oomKilled", oomKilled)
     json.add("finishedAt", finishedAt)
     json.add("error", error)
+    return json.object
+  }
+}
+
+extension HealthState {
+  /// As JSONEncoder would write it.
+  var json: String {
+    var json = CompactJSON()
+    json.add("status", status.rawValue)
+    json.add("failingStreak", failingStreak)
+    json.add(
+      "log",
+      objects: log.map { result in
+        var entry = CompactJSON()
+        entry.add("start", result.start)
+        entry.add("end", result.end)
+        entry.add("exitCode", result.exitCode)
+        entry.add("output", result.output)
+        return entry.object
+      })
     return json.object
   }
 }
@@ -124,6 +150,7 @@ extension ShimAPI.ShimEvent {
     params.add("exec", exec)
     params.add("pid", pid)
     params.add("exit", object: exit?.json)
+    params.add("health", object: health?.json)
     var line = CompactJSON()
     line.add("jsonrpc", "2.0")
     line.add("method", ShimAPI.Notification.event.name)

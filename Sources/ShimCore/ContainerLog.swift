@@ -3,22 +3,52 @@ internal import Protocol
 
 /// The log of a container's init: two encoders, one buffer, one rotating file. Execs are not logged, as in Docker.
 final class ContainerLog {
+  private let options: LogOptions
   private let file: RotatingLog
   private let buffer: LogBuffer
   private let stdout: LogEncoder
   private let stderr: LogEncoder
+  private var compressor: LogCompressor?
+  private var delivery: LogDeliveryLink?
 
   /// Opens the log that `options` names; `onRotate` is told when a new file was begun.
   init(_ options: LogOptions, onRotate: @escaping () -> Void) {
+    self.options = options
+    let format: LogFileFormat = options.format == "local" ? .records : .lines
     let attributes = Self.attributes(options.labels ?? [:])
     let file = RotatingLog(
-      path: options.path, maxSize: Int(options.maxSize), maxFiles: Int(options.maxFiles),
+      path: options.path, maxSize: Int(options.maxSize), maxFiles: Int(options.maxFiles), format: format,
       attributes: attributes)
-    file.onRotate = onRotate
     self.file = file
     buffer = LogBuffer { file.write($0) }
-    stdout = LogEncoder(stream: "stdout", attributes: attributes)
-    stderr = LogEncoder(stream: "stderr", attributes: attributes)
+    stdout = LogEncoder(stream: "stdout", format: format, attributes: attributes)
+    stderr = LogEncoder(stream: "stderr", format: format, attributes: attributes)
+    file.onRotate = { [unowned self] in
+      compressor?.rotated()
+      onRotate()
+    }
+  }
+
+  /// Starts what needs a process beside the shim; `logger` is gantry-logger. `onRoom` is called when a
+  /// container that was held back may go on.
+  func begin(folder: TaskFolder, logger: LoggerProgram?, loop: EventLoop, onRoom: @escaping () -> Void) {
+    guard let logger else { return }
+    if options.compress == true { compressor = LogCompressor(file: file, program: logger.path) }
+    if let wanted = options.delivery {
+      delivery = LogDeliveryLink(file: file, delivery: wanted, folder: folder, program: logger, loop: loop)
+      delivery?.onRoom = onRoom
+    }
+  }
+
+  /// Whether the container must wait for the delivery of its log.
+  var isCongested: Bool { delivery?.isCongested(buffer.count) ?? false }
+
+  /// Whether a part is being compressed.
+  var isBusy: Bool { compressor?.isBusy ?? false }
+
+  /// Takes the end of a child of the shim; false when it is none of ours.
+  func childEnded(_ pid: Int32, code: Int32) -> Bool {
+    compressor?.childEnded(pid, code: code) ?? false || delivery?.childEnded(pid) ?? false
   }
 
   /// Labels as the JSON object of each entry's `attrs`, in order of their names; empty for none.
@@ -37,7 +67,10 @@ final class ContainerLog {
   /// The stream has ended: its last line needs no newline.
   func finish(_ stream: UInt8) { (stream == 1 ? stdout : stderr).finish(time: .now(), into: buffer) }
 
-  func flush() { buffer.flush() }
+  func flush() {
+    buffer.flush()
+    delivery?.grown()
+  }
 
   func releaseIdleMemory() {
     buffer.releaseIdleMemory()

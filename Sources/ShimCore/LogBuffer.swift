@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LogFormat
 
 /// Encoded log entries on their way to the file: one anonymous mapping, whose pages exist only once they were written to,
 /// emptied into `sink` whenever the next entry might not fit.
@@ -53,6 +54,18 @@ public final class LogBuffer {
       memcpy(base + count, start, source.count)
     }
     count += bytes.count
+  }
+
+  /// Appends a record of the compact format.
+  func appendRecord(
+    _ text: UnsafePointer<UInt8>, _ length: Int, stream: UInt8, continues: Bool, part: UInt16, time: LogTime
+  ) {
+    let out = UnsafeMutableRawPointer(base + count)
+    LogRecord.putPrefix(
+      out, textCount: length, stream: stream, continues: continues, part: part, time: time.nanosecondsSince1970)
+    memcpy(out + LogRecord.prefixSize, text, length)
+    LogRecord.putSuffix(out + LogRecord.prefixSize + length, textCount: length)
+    count += length + LogRecord.overhead
   }
 
   func append(_ time: LogTime) {

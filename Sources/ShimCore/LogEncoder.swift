@@ -1,11 +1,12 @@
 internal import Glibc
+internal import LogFormat
 
-/// Turns what a process writes into the lines of Docker's json-file log, one pass over the bytes:
-/// `{"log":"text\n","stream":"stdout","time":"2026-01-02T03:04:05.000000006Z"}`.
+/// Turns what a process writes into entries of its log, one pass over the bytes: `LogRecord`s, or the lines of Docker's
+/// json-file, `{"log":"text\n","stream":"stdout","time":"2026-01-02T03:04:05.000000006Z"}`.
 ///
 /// - A line without its newline waits for the rest, for 16 kB, or for the end of the stream (`finish`).
 /// - A line longer than 16 kB becomes several entries, of which only the last has the newline, as Docker writes them.
-/// - Bytes that are not UTF-8 become U+FFFD.
+/// - Bytes that are not UTF-8 become U+FFFD in JSON; records hold them as they are.
 public final class LogEncoder {
   /// The longest piece of one line that one entry holds, in bytes of output of the process (Docker's copier buffer).
   public static let longestPiece = 16384
@@ -14,13 +15,20 @@ public final class LogEncoder {
   private let wholeSuffix: [UInt8]
   private let pieceSuffix: [UInt8]
   private static let prefix = Array("{\"log\":\"".utf8)
+  private let format: LogFileFormat
+  private let stream: UInt8
+  /// How many pieces of the line that is being written are in the log already.
+  private var pieces: UInt16 = 0
 
   /// The start of a line whose newline has not come yet; allocated on first use.
   private var pending: UnsafeMutablePointer<UInt8>?
   private var pendingCount = 0
 
-  /// Makes the encoder of one stream. `attributes` is the JSON object for the entry's `attrs`, or empty for none.
-  public init(stream: String, attributes: String = "") {
+  /// Makes the encoder of one stream, "stdout" or "stderr". `attributes` is the JSON object for the `attrs` of a line, or
+  /// empty for none.
+  public init(stream: String, format: LogFileFormat = .lines, attributes: String = "") {
+    self.format = format
+    self.stream = stream == "stderr" ? 2 : 1
     let attrs = attributes.isEmpty ? "" : ",\"attrs\":\(attributes)"
     let tail = "\"" + ",\"stream\":\"\(stream)\"" + attrs + ",\"time\":\""
     wholeSuffix = Array(("\\n" + tail).utf8)
@@ -40,6 +48,10 @@ public final class LogEncoder {
         continue
       }
       let limit = min(end - cursor, Self.longestPiece)
+      if case .records = format {
+        cursor += appendRecord(cursor, limit, time, out)
+        continue
+      }
       out.reserveEntry()
       let start = out.count
       out.append(Self.prefix)
@@ -61,11 +73,38 @@ public final class LogEncoder {
   /// Encodes what is left of a line without a newline: the stream has ended.
   public func finish(time: LogTime, into out: LogBuffer) {
     guard pendingCount > 0, let pending else { return }
-    out.reserveEntry()
-    out.append(Self.prefix)
-    _ = out.escape(pending, pendingCount)
-    finishEntry(pieceSuffix, time, out)
+    emit(pending, pendingCount, whole: false, time, out)
     pendingCount = 0
+    pieces = 0
+  }
+
+  /// Takes one line, a piece of one, or the start of one as a record; returns how many bytes that was.
+  private func appendRecord(
+    _ cursor: UnsafePointer<UInt8>, _ limit: Int, _ time: LogTime, _ out: LogBuffer
+  ) -> Int {
+    if let newline = memchr(cursor, 10, limit) {
+      let length = UnsafeRawPointer(newline) - UnsafeRawPointer(cursor)
+      emit(cursor, length, whole: true, time, out)
+      return length + 1
+    }
+    if limit == Self.longestPiece { return emitPiece(cursor, limit, time, out) }
+    keep(cursor, limit)
+    return limit
+  }
+
+  /// Writes one entry: a whole line or the last piece of one, or a piece that goes on.
+  private func emit(_ bytes: UnsafePointer<UInt8>, _ count: Int, whole: Bool, _ time: LogTime, _ out: LogBuffer) {
+    out.reserveEntry()
+    switch format {
+    case .lines:
+      out.append(Self.prefix)
+      _ = out.escape(bytes, count)
+      finishEntry(whole ? wholeSuffix : pieceSuffix, time, out)
+    case .records:
+      if pieces > 0 || !whole { pieces = pieces == .max ? .max : pieces + 1 }
+      out.appendRecord(bytes, count, stream: stream, continues: !whole, part: pieces, time: time)
+      if whole { pieces = 0 }
+    }
   }
 
   /// Gives the memory for pending lines back when there is none.
@@ -82,10 +121,7 @@ public final class LogEncoder {
     if let newline = memchr(cursor, 10, room) {
       let length = UnsafeRawPointer(newline) - UnsafeRawPointer(cursor)
       keep(cursor, length)
-      out.reserveEntry()
-      out.append(Self.prefix)
-      if let pending { _ = out.escape(pending, pendingCount) }
-      finishEntry(wholeSuffix, time, out)
+      if let pending { emit(pending, pendingCount, whole: true, time, out) }
       pendingCount = 0
       return cursor + length + 1
     }
@@ -103,10 +139,7 @@ public final class LogEncoder {
   /// than `count`, so that a character is not cut in two.
   private func emitPiece(_ bytes: UnsafePointer<UInt8>, _ count: Int, _ time: LogTime, _ out: LogBuffer) -> Int {
     let used = count - UTF8Scan.incompleteTail(bytes, count)
-    out.reserveEntry()
-    out.append(Self.prefix)
-    _ = out.escape(bytes, used)
-    finishEntry(pieceSuffix, time, out)
+    emit(bytes, used, whole: false, time, out)
     return used
   }
 

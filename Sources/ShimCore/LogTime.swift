@@ -23,6 +23,9 @@ public struct LogTime: Sendable, Equatable {
     return LogTime(seconds: time.tv_sec, nanoseconds: time.tv_nsec)
   }
 
+  /// The same as one number.
+  var nanosecondsSince1970: Int64 { Int64(seconds) * 1_000_000_000 + Int64(nanoseconds) }
+
   /// The text, such as `2026-01-02T03:04:05.000000006Z`.
   public var text: String {
     String(unsafeUninitializedCapacity: Self.length) { buffer in

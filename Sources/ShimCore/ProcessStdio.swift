@@ -15,6 +15,8 @@ final class ProcessStdio {
     let fd: Int32
     var open = true
     var watched = false
+    /// Its pipe has been made as large as one read.
+    var widened = false
   }
 
   let terminal: Bool
@@ -148,7 +150,13 @@ final class ProcessStdio {
     for index in outputs.indices { readAll(index) }
   }
 
-  private var isCongested: Bool { clients.contains { $0.isCongested } }
+  /// After the process's end only what the pipes still hold is to come: the log's delivery does not hold that back.
+  private var isCongested: Bool {
+    clients.contains { $0.isCongested } || (!exited && log?.isCongested ?? false)
+  }
+
+  /// The delivery of the log may have caught up.
+  func logMayHaveRoom() { resumeReading() }
 
   private func updateReading() {
     let reading = !held && !isCongested
@@ -186,6 +194,7 @@ final class ProcessStdio {
       let bytes = UnsafeRawBufferPointer(start: scratch.base, count: count)
       scratch.used(count)
       pacer.didRead(count)
+      if count >= Self.usualPipe, !output.widened { widen(index) }
       log?.append(output.stream, bytes, time: .now())
       for client in clients { client.send(output.stream, bytes) }
       if isCongested { updateReading() }
@@ -197,6 +206,17 @@ final class ProcessStdio {
     end(index)  // end of file; EIO from a terminal that nobody has open; nothing left after the process's end
     return false
   }
+
+  /// A process that fills its pipe gets a larger one: fewer turns between it and us. Where the kernel refuses (its bound for
+  /// all pipes of a user), the pipe stays as it is.
+  private func widen(_ index: Int) {
+    outputs[index].widened = true
+    _ = fcntl(outputs[index].fd, Self.setPipeSize, Int32(ScratchBuffer.size))
+  }
+
+  private static let usualPipe = 65_536
+  /// F_SETPIPE_SZ (linux/fcntl.h), a macro that Swift does not see.
+  private static let setPipeSize: Int32 = 1031
 
   private func end(_ index: Int) {
     let output = outputs[index]
@@ -213,9 +233,9 @@ final class ProcessStdio {
   private static func makeNonBlocking(_ fd: Int32) { _ = fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) }
 }
 
-/// What every output is read into: 64 kB of pages that exist only while there is output.
+/// What every output is read into: 256 kB of pages that exist only while there is output.
 final class ScratchBuffer {
-  static let size = 65536
+  static let size = 262_144
   let base: UnsafeMutableRawPointer
   private var dirtied = 0
 

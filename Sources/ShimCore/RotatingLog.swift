@@ -1,25 +1,32 @@
 internal import Glibc
+internal import LogFormat
 
-/// The log file of one container, and its older parts `PATH.1` to `PATH.N`.
+/// The log file of one container, and its older parts `PATH.1` to `PATH.N`, which may have become `PATH.1.gz` ….
 ///
 /// Writing never blocks the container on a full disk: entries that do not fit are dropped, a torn one is cut off, and the
 /// first entry after space came back says how many are missing.
 public final class RotatingLog {
   /// The path of the newest part.
   public let path: String
+  private let format: LogFileFormat
   private let maxSize: Int
   private let maxFiles: Int
   private let attributes: String
-  private var fd: Int32 = -1
+  private(set) var fd: Int32 = -1
   private var size = 0
+  /// How many bytes all parts before the newest held; kept with records alone.
+  private var base: UInt64 = 0
   /// Entries and bytes that could not be written since the last that could.
   public private(set) var dropped = (entries: 0, bytes: 0, error: Int32(0))
   /// Called after the newest part was moved away and a new one begun.
   public var onRotate: (() -> Void)?
 
   /// Opens (or makes, 0640) the log. `maxSize` 0 or less means no rotation; `maxFiles` counts the newest part.
-  public init(path: String, maxSize: Int, maxFiles: Int, attributes: String = "") {
+  public init(
+    path: String, maxSize: Int, maxFiles: Int, format: LogFileFormat = .lines, attributes: String = ""
+  ) {
     self.path = path
+    self.format = format
     self.maxSize = maxSize
     self.maxFiles = max(maxFiles, 1)
     self.attributes = attributes
@@ -28,22 +35,27 @@ public final class RotatingLog {
 
   deinit { if fd >= 0 { close(fd) } }
 
+  /// The place of the next record among all that were ever written.
+  var position: UInt64 { base + UInt64(size) }
+
+  /// Numbers of the parts that lie there uncompressed, the oldest first.
+  var uncompressedParts: [Int] { (1..<max(maxFiles, 1)).reversed().filter { access(part($0), F_OK) == 0 } }
+
+  /// The path of the older part `number`.
+  func part(_ number: Int) -> String { "\(path).\(number)" }
+
   /// Writes whole entries, rotating after the entry that takes the file to its maximum size, as Docker does.
   public func write(_ entries: UnsafeRawBufferPointer) {
     if dropped.entries > 0 { reportDropped() }
-    guard var cursor = entries.baseAddress else { return }
-    let end = cursor + entries.count
-    while cursor < end {
+    var rest = entries
+    while !rest.isEmpty {
       if maxSize > 0 && size >= maxSize { rotate() }
-      var length = end - cursor
+      var length = rest.count
       if maxSize > 0 && size + length > maxSize {
-        let from = max(maxSize - size - 1, 0)
-        if let newline = memchr(cursor + from, 10, length - from) {
-          length = newline - UnsafeMutableRawPointer(mutating: cursor) + 1
-        }
+        length = format.entryEnd(rest, from: max(maxSize - size - 1, 0))
       }
-      writeAll(UnsafeRawBufferPointer(start: cursor, count: length))
-      cursor += length
+      writeAll(UnsafeRawBufferPointer(rebasing: rest[..<length]))
+      rest = UnsafeRawBufferPointer(rebasing: rest[length...])
     }
   }
 
@@ -54,31 +66,63 @@ public final class RotatingLog {
     size = 0
     guard fd >= 0 else { return }
     var status = stat()
-    guard fstat(fd, &status) == 0, status.st_size > 0 else { return }
+    guard fstat(fd, &status) == 0 else { return }
     size = Int(status.st_size)
-    // A crash may have left half an entry: end its line, so that only that one entry cannot be read.
+    switch format {
+    case .lines: mendLines()
+    case .records: mendRecords()
+    }
+  }
+
+  /// A crash may have left half an entry: its line is ended, so that only that one entry cannot be read.
+  private func mendLines() {
+    guard size > 0 else { return }
     var last: UInt8 = 10
     if pread(fd, &last, 1, off_t(size - 1)) == 1, last != 10, Glibc.write(fd, "\n", 1) == 1 { size += 1 }
   }
 
+  /// Half a record at the end is cut off; a file without a header is begun.
+  private func mendRecords() {
+    if size > 0, let found = LogRecord.wholeEnd(of: fd, size: size) {
+      base = found.header.base
+      if found.end < size, ftruncate(fd, off_t(found.end)) == 0 { size = found.end }
+      return
+    }
+    if size > 0 {
+      // No log of this format: its bytes are set aside, not mixed with ours.
+      rename(path, path + ".unreadable")
+      return open(truncate: false)
+    }
+    let header = LogRecord.header(base: base, attributes: Array(attributes.utf8))
+    if header.withUnsafeBytes({ Glibc.write(fd, $0.baseAddress, $0.count) }) == header.count {
+      size = header.count
+    } else {
+      ftruncate(fd, 0)  // a full disk: the header comes with the first entry that fits
+    }
+  }
+
   private func rotate() {
+    base += UInt64(size)
     if maxFiles == 1 {
       open(truncate: true)
     } else {
-      for number in stride(from: maxFiles - 1, through: 1, by: -1) {
-        rename(number == 1 ? path : "\(path).\(number - 1)", "\(path).\(number)")
+      for name in [part(maxFiles - 1), part(maxFiles - 1) + ".gz"] { unlink(name) }
+      for number in stride(from: maxFiles - 1, through: 2, by: -1) {
+        for suffix in ["", ".gz"] { rename(part(number - 1) + suffix, part(number) + suffix) }
       }
+      rename(path, part(1))
       open(truncate: false)
     }
     onRotate?()
   }
 
   private func writeAll(_ bytes: UnsafeRawBufferPointer) {
-    guard let base = bytes.baseAddress else { return }
-    if fd < 0 { open(truncate: false) }
+    guard let start = bytes.baseAddress else { return }
+    if fd < 0 { open(truncate: false) } else if size == 0, case .records = format { mendRecords() }
+    if size == 0, case .records = format { return drop(bytes, written: 0, error: ENOSPC) }
     var done = 0
     while done < bytes.count {
-      let count = fd < 0 ? -1 : Glibc.write(fd, base + done, bytes.count - done)
+      let count = fd < 0 ? -1 : Glibc.write(fd, start + done, bytes.count - done)
       if count > 0 {
         done += count
         continue
@@ -92,11 +136,10 @@ public final class RotatingLog {
 
   /// Cuts off the torn entry at the end of `written` bytes and counts it and all after it as dropped.
   private func drop(_ bytes: UnsafeRawBufferPointer, written: Int, error: Int32) {
-    var whole = written
-    while whole > 0 && bytes[whole - 1] != 10 { whole -= 1 }
+    let whole = format.wholePrefix(bytes, of: written)
     if whole < written && fd >= 0 { ftruncate(fd, off_t(size + whole)) }
     size += whole
-    dropped.entries += bytes[whole...].reduce(into: 0) { count, byte in if byte == 10 { count += 1 } }
+    dropped.entries += format.entries(UnsafeRawBufferPointer(rebasing: bytes[whole...]))
     dropped.bytes += bytes.count - whole
     dropped.error = error
   }
@@ -104,11 +147,10 @@ public final class RotatingLog {
   private func reportDropped() {
     let (entries, bytes, error) = dropped
     let reason = String(cString: strerror(error))
-    let attrs = attributes.isEmpty ? "" : ",\"attrs\":\(attributes)"
-    let text = "gantry: \(entries) log entries (\(bytes) bytes) were dropped: \(reason)\\n"
-    let line = "{\"log\":\"\(text)\",\"stream\":\"stderr\"\(attrs),\"time\":\"\(LogTime.now().text)\"}\n"
+    let notice = format.notice(
+      "gantry: \(entries) log entries (\(bytes) bytes) were dropped: \(reason)", attributes: attributes)
     dropped = (0, 0, 0)
-    Array(line.utf8).withUnsafeBytes { writeAll($0) }
+    notice.withUnsafeBytes { writeAll($0) }
     if dropped.entries > 0 { dropped = (entries, bytes, error) }  // the notice itself did not fit
   }
 }

@@ -68,6 +68,8 @@ final class Shim {
   private(set) var startedAt: String?
   private let signals: SignalFD
   private var oom: OOMHolder?
+  /// Only for a container with a health check, while its program runs.
+  var health: HealthMonitor?
   private var knownKills: UInt64 = 0
   private var cgroupGone = false
   private var outcomeWritten = false
@@ -139,6 +141,7 @@ final class Shim {
     phase = .running
     startedAt = LogTime.now().text
     writeProgress()
+    beginHealth()
   }
 
   /// What taskd is told first. Nothing that it need not wait for comes before this.
@@ -159,11 +162,13 @@ final class Shim {
         if !streams.expectsClients || options.attach == nil { io.releaseHold() }
       }
     }
+    log?.begin(folder: folder, logger: options.logger, loop: loop) { [unowned self] in io.logMayHaveRoom() }
     peers.answer = { [unowned self] line in answer(line) }
     loop.watch(signals.descriptor.rawValue, .read) { [unowned self] _ in reap() }
     watchOOM()
     loop.onRoundEnd = { [unowned self] in endRound() }
     io.begin()
+    if options.start { beginHealth() }
   }
 
   /// A token for one client of `io`; `absent` is called when it does not come.
@@ -196,8 +201,12 @@ final class Shim {
     while let (pid, exit) = (try? Children.wait(noHang: true)) ?? nil {
       if pid == process.pid, !isStopped {
         initEnded(exit)
+      } else if log?.childEnded(pid, code: exit.shellCode) == true {
+        continue
       } else if let (id, exec) = execs.first(where: { $0.value.pid == pid && $0.value.exit == nil }) {
         execEnded(id, exec, exit)
+      } else {
+        _ = health?.childEnded(pid, exit)
       }
     }
   }
@@ -220,6 +229,7 @@ final class Shim {
     let exit = ExitStatus(
       code: code, signal: signal, oomKilled: kills > 0, finishedAt: LogTime.now().text, error: error)
     phase = .stopped(exit)
+    health?.end()
     recordOutcome(exit)
     peers.tell(.exit, id: options.id, pid: process.pid, exit: exit)
     io.exitWasRecorded()
@@ -312,6 +322,7 @@ final class Shim {
   private var canEnd: Bool {
     guard isStopped, outcomeWritten || ending, cgroupGone, peers.areDrained else { return false }
     if ending { return true }
+    if log?.isBusy ?? false { return false }
     return io.isFinished && !io.hasClients && !streams.expectsClients
       && execs.values.allSatisfy { $0.exit != nil && $0.io == nil }
   }

@@ -28,10 +28,12 @@ public struct ShimReady: Codable, Sendable, Equatable {
 
 extension PeerList {
   /// Tells every peer that something happened.
-  func tell(_ type: ShimAPI.ShimEventType, id: String, exec: String? = nil, pid: Int32? = nil, exit: ExitStatus? = nil)
-  {
+  func tell(
+    _ type: ShimAPI.ShimEventType, id: String, exec: String? = nil, pid: Int32? = nil, exit: ExitStatus? = nil,
+    health: HealthState? = nil
+  ) {
     let event = ShimAPI.ShimEvent(
-      type: type, time: LogTime.now().text, id: id, exec: exec, pid: pid.map(Int64.init), exit: exit)
+      type: type, time: LogTime.now().text, id: id, exec: exec, pid: pid.map(Int64.init), exit: exit, health: health)
     broadcast(Array(event.line.utf8))
   }
 }

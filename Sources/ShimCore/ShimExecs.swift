@@ -62,7 +62,7 @@ extension Shim {
   }
 
   /// Starts an exec. When it fails because the container is ending, that is what is said.
-  private func started(_ request: ExecRequest) throws(Fault) -> ContainerProcess {
+  func started(_ request: ExecRequest) throws(Fault) -> ContainerProcess {
     do throws(Fault) {
       return try Container.exec(request)
     } catch {

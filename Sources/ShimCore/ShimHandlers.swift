@@ -14,7 +14,8 @@ extension Shim: ShimHandler {
     ShimAPI.StateResult(
       task: TaskState(
         id: options.id, pid: Int64(process.pid), status: status, exit: exit, startedAt: startedAt,
-        execs: execs.map { ExecState(exec: $0, pid: Int64($1.pid), exit: $1.exit) }, shimPid: Int64(getpid())))
+        execs: execs.map { ExecState(exec: $0, pid: Int64($1.pid), exit: $1.exit) }, shimPid: Int64(getpid()),
+        health: isStopped ? nil : health?.status))
   }
 
   /// Runs the program of a created container.
@@ -48,6 +49,7 @@ extension Shim: ShimHandler {
       // A frozen process dies only when it thaws.
       try? cgroup.thaw()
       phase = .running
+      health?.resume()
     }
     return ShimAPI.SignalResult()
   }
@@ -61,6 +63,7 @@ extension Shim: ShimHandler {
     }
     try cgroup.freeze()
     phase = .paused
+    health?.pause()
     return ShimAPI.PauseResult()
   }
 
@@ -69,6 +72,7 @@ extension Shim: ShimHandler {
     guard case .paused = phase else { throw Fault(.conflict, "container \(options.id) is not paused") }
     try cgroup.thaw()
     phase = .running
+    health?.resume()
     return ShimAPI.ResumeResult()
   }
 
@@ -116,6 +120,12 @@ extension Shim: ShimHandler {
   func stats(_ params: ShimAPI.StatsParams) throws(Fault) -> ShimAPI.StatsResult {
     try requireRunning("measured", orCreated: true)
     return ShimAPI.StatsResult(stats: TaskStats(cgroup.statistics()))
+  }
+
+  /// What the health check found.
+  func health(_ params: ShimAPI.HealthParams) throws(Fault) -> ShimAPI.HealthResult {
+    try requireRunning("asked for its health", orCreated: true)
+    return ShimAPI.HealthResult(health: health?.state)
   }
 
   /// The pids of all processes, in the host's pid namespace.

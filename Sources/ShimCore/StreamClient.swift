@@ -7,8 +7,10 @@ internal import Protocol
 /// bound the process's output is not read until it caught up, so the process waits, as a program waits for a slow pipe.
 /// Any other client is disconnected above the bound: watching must never hold a container or its log back.
 final class StreamClient {
-  /// More waiting bytes than this stop the process of a primary client (and one more read of 64 kB may come on top).
+  /// More waiting bytes than this stop the process of a primary client (and one more read of 256 kB may come on top).
   static let primaryBound = 256 << 10
+  /// What the socket may hold: two whole reads, so that reading and sending overlap.
+  private static let socketBuffer: Int32 = 512 << 10
   /// More waiting bytes than this end any other client.
   static let secondaryBound = 4 << 20
   /// How long a client may take to close after the last byte, in milliseconds: closing before it has would turn its end
@@ -28,6 +30,7 @@ final class StreamClient {
   private var closed = false
   /// The client is gone, but what it sent before has not been read yet: out of the loop until input is wanted.
   private var parked = false
+  private var widened = false
 
   /// Bytes from the client.
   var onInput: (StreamClient, UnsafeRawBufferPointer) -> Void = { _, _ in }
@@ -55,6 +58,16 @@ final class StreamClient {
 
   func begin() { loop.watch(fd, interest) { [self] ready in handle(ready) } }
 
+  /// Makes the socket's buffer larger, above the usual bound where we may.
+  private func widen() {
+    widened = true
+    var size = Self.socketBuffer
+    let length = socklen_t(MemoryLayout<Int32>.size)
+    if setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, length) != 0 {
+      setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, length)
+    }
+  }
+
   /// Sends output of stream 1 (stdout, terminal) or 2 (stderr).
   func send(_ stream: UInt8, _ bytes: UnsafeRawBufferPointer) {
     guard !closed, !ending, stream == 1 ? selection.stdout : selection.stderr else { return }
@@ -71,6 +84,7 @@ final class StreamClient {
       }
       if sent < header.count { queue.append(UnsafeRawBufferPointer(rebasing: header[sent...])) }
       let taken = max(0, sent - header.count)
+      if taken < bytes.count, !widened { widen() }
       if taken < bytes.count { queue.append(UnsafeRawBufferPointer(rebasing: bytes[taken...])) }
     }
     if closed { return }

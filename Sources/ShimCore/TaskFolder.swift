@@ -148,6 +148,8 @@ public struct TaskOptions: Codable, Sendable, Equatable {
   /// Whether output waits for the first client.
   public var hold: Bool
   public var log: LogOptions?
+  /// gantry-logger, when the log is compressed or delivered.
+  public var logger: LoggerProgram?
   /// Whether the program runs at once.
   public var start: Bool
   /// Whether a small init of ours is process 1.
@@ -156,6 +158,8 @@ public struct TaskOptions: Codable, Sendable, Equatable {
   public var attach: AttachStreams?
   /// `SECCOMP_FILTER_FLAG_*` for filter.bpf.
   public var filterFlags: UInt32
+  /// How the shim finds out whether the container does its work.
+  public var health: HealthCheck?
   /// Processes of a checkpoint go on instead of the program being run.
   public var restore: Restore?
 
@@ -174,8 +178,8 @@ public struct TaskOptions: Codable, Sendable, Equatable {
 
   public init(
     id: String, cgroup: String, rootfs: [MountSpec], stdin: Bool = false, hold: Bool = false, log: LogOptions? = nil,
-    start: Bool = true, useInit: Bool = false, attach: AttachStreams? = nil, filterFlags: UInt32 = 0,
-    restore: Restore? = nil
+    logger: LoggerProgram? = nil, start: Bool = true, useInit: Bool = false, attach: AttachStreams? = nil,
+    filterFlags: UInt32 = 0, health: HealthCheck? = nil, restore: Restore? = nil
   ) {
     self.id = id
     self.cgroup = cgroup
@@ -183,11 +187,26 @@ public struct TaskOptions: Codable, Sendable, Equatable {
     self.stdin = stdin
     self.hold = hold
     self.log = log
+    self.logger = logger
     self.start = start
     self.useInit = useInit
     self.attach = attach
     self.filterFlags = filterFlags
+    self.health = health
     self.restore = restore
+  }
+}
+
+/// How a shim starts gantry-logger.
+public struct LoggerProgram: Codable, Sendable, Equatable {
+  /// The executable.
+  public var path: String
+  /// `KEY=value` each: what names credentials and proxies in taskd's own environment.
+  public var environment: [String]
+
+  public init(path: String, environment: [String]) {
+    self.path = path
+    self.environment = environment
   }
 }
 

@@ -31,7 +31,7 @@ struct OverlayMounts {
   ///
   /// overlayfs refuses the same folder twice: of equal ones the topmost counts, because it hides all that the other has.
   /// Nothing below an opaque top folder is seen; overlayfs does not read that mark on the top folder itself.
-  private func lowerFolders(_ stack: [LayerRecord]) throws(Fault) -> [String] {
+  func lowerFolders(_ stack: [LayerRecord]) throws(Fault) -> [String] {
     var lower: [String] = []
     var seen: Set<Int64> = []
     for layer in stack {

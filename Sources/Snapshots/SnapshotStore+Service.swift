@@ -23,7 +23,7 @@ extension SnapshotStore: SnapshotService {
     SnapshotAPI.PrepareResult(
       mounts: try add(
         key: params.key, kind: .active, parent: params.parent, isVolatile: params.volatile ?? false,
-        labels: params.labels ?? [:]))
+        labels: params.labels ?? [:], limit: params.limit))
   }
 
   /// Makes a read-only snapshot.
@@ -110,6 +110,13 @@ extension SnapshotStore: SnapshotService {
     }
   }
 
+  /// Copies a folder of an image to the host.
+  public func fill(
+    _ params: SnapshotAPI.FillParams, _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.FillResult {
+    do { return try await self.fill(params) } catch { throw Fault(describing: error) }
+  }
+
   /// Removes the layers that neither the caller nor a snapshot needs.
   public func layerPrune(
     _ params: SnapshotAPI.LayerPruneParams, _ context: CallContext
@@ -122,7 +129,8 @@ extension SnapshotStore: SnapshotService {
 
 extension SnapshotStore {
   private func add(
-    key: String, kind: SnapshotRecord.Kind, parent: String?, isVolatile: Bool, labels: [String: String]
+    key: String, kind: SnapshotRecord.Kind, parent: String?, isVolatile: Bool, labels: [String: String],
+    limit: Int64? = nil
   ) throws(Fault) -> [MountSpec] {
     try Self.check(key)
     var place: SnapshotFolders.Place?
@@ -142,6 +150,7 @@ extension SnapshotStore {
           let new = "active/\(folders.number())"
           try folders.make(new)
           place = new
+          if let limit { try SnapshotLimit.set(limit, on: folders.path(new)) }
           try makeUpper(new, stack)
         }
         let record = SnapshotRecord(
@@ -152,6 +161,7 @@ extension SnapshotStore {
       }
     } catch {
       if let place {
+        SnapshotLimit.release(folders.path(place))
         try? folders.move(place, to: folders.trash(place))
         trash.empty()
       }
@@ -179,7 +189,10 @@ extension SnapshotStore {
       var places: [SnapshotFolders.Place] = []
       for key in keys {
         if let record = try database.snapshot(key) {
-          if let place = record.place { places.append(place) }
+          if let place = record.place {
+            places.append(place)
+            if record.kind == .active { SnapshotLimit.release(folders.path(place)) }
+          }
           try database.run("DELETE FROM snapshot WHERE key = ?", [key])
         } else if try database.layer(key) != nil {
           layers.append(key)

@@ -26,6 +26,10 @@ public final class SnapshotStore: Sendable {
   let disk = WorkPool(limit: 1)
   /// Walks through folders, which change nothing.
   let measuring = WorkPool(limit: 2)
+  /// Copies of folders of images.
+  let copying = WorkPool(limit: 2)
+  /// One copy into a folder at a time, also when the caller of the first went away and asks again.
+  let turns = Turns()
 
   /// Opens the store in the folder `root` (made, 0700, when missing) and checks that folders and rows agree.
   ///

@@ -25,6 +25,8 @@ final class ManagedTask: Sendable {
     var pid: Int32
     var status: Status
     var startedAt: String?
+    /// The verdict of its health check; nil without one.
+    var health: HealthStatus?
   }
 
   struct Exec: Sendable {
@@ -70,12 +72,15 @@ final class ManagedTask: Sendable {
   let folder: TaskFolder
   /// The container's cgroup path.
   let cgroup: String
+  /// Its shim was told to look after its health.
+  let checksHealth: Bool
   private let state = Mutex(State())
 
-  init(id: String, folder: TaskFolder, cgroup: String) {
+  init(id: String, folder: TaskFolder, cgroup: String, checksHealth: Bool = false) {
     self.id = id
     self.folder = folder
     self.cgroup = cgroup
+    self.checksHealth = checksHealth
   }
 
   /// A consistent copy.
@@ -163,6 +168,14 @@ final class ManagedTask: Sendable {
       guard case .live(var live) = state.stage else { return }
       live.status = status
       live.startedAt = startedAt ?? live.startedAt
+      state.stage = .live(live)
+    }
+  }
+
+  func set(_ health: HealthStatus) {
+    try? change { state in
+      guard case .live(var live) = state.stage else { return }
+      live.health = health
       state.stage = .live(live)
     }
   }

@@ -171,6 +171,14 @@ extension TaskManager: TaskService {
     return TaskAPI.StatsResult(stats: result.stats)
   }
 
+  /// What the health check of a container found.
+  public func health(
+    _ params: TaskAPI.HealthParams, _ context: CallContext
+  ) async throws(Fault) -> TaskAPI.HealthResult {
+    let result = try await task(params.id).shim().call(ShimAPI.Method.health, .init())
+    return TaskAPI.HealthResult(health: result.health)
+  }
+
   /// The processes of a container, as pids of the host.
   public func processes(
     _ params: TaskAPI.ProcessesParams, _ context: CallContext
@@ -215,7 +223,7 @@ extension ManagedTask {
     case .live(let live):
       return TaskState(
         id: id, pid: Int64(live.pid), status: TaskStatus(rawValue: live.status.rawValue), exit: nil,
-        startedAt: live.startedAt, execs: execs, shimPid: shimPid)
+        startedAt: live.startedAt, execs: execs, shimPid: shimPid, health: live.health)
     case .stopped(let outcome):
       return TaskState(
         id: id, pid: Int64(outcome.pid), status: .stopped, exit: outcome.exit, startedAt: outcome.startedAt,

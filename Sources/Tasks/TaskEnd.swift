@@ -22,6 +22,10 @@ extension TaskManager {
       guard let exec = event.exec, let exit = event.exit else { return }
       task.execEnded(exec, pid: pid ?? 0, exit)
       tell(.execExit, task, exec: exec, pid: pid, exit: exit, time: event.time)
+    case .health:
+      guard let health = event.health else { return }
+      task.set(health.status)
+      tell(.health, task, time: event.time, health: health)
     default:
       tell(TaskAPI.TaskEventType(rawValue: event.type.rawValue), task, exec: event.exec, pid: pid, time: event.time)
     }

@@ -37,6 +37,7 @@ public final class TaskManager: Sendable {
   let monitor: ShimMonitor
   let filters = FilterCache()
   let tasks = Mutex<[String: ManagedTask]>([:])
+  let loggerPath: FilePath
   private let lock: FolderLock
 
   /// What happens to tasks, from `recover` on.
@@ -47,12 +48,15 @@ public final class TaskManager: Sendable {
   /// - Parameters:
   ///   - state: such as `/run/gantry`; `tasks/` is made below, 0700.
   ///   - shim: the gantry-shim executable.
-  ///
+  ///   - logger: the gantry-logger executable; by default beside the shim's.
   ///   - criu: the executable of CRIU, for checkpoints; nil looks for it on the path.
   ///
   /// Fails with `locked` when another task service uses the folder.
-  public init(state: FilePath, shim: FilePath, criu: FilePath? = nil, log: Logger) throws(Fault) {
+  public init(
+    state: FilePath, shim: FilePath, logger: FilePath? = nil, criu: FilePath? = nil, log: Logger
+  ) throws(Fault) {
     self.criu = criu
+    loggerPath = logger ?? shim.removingLastComponent().appending("gantry-logger")
     tasksFolder = state.appending("tasks")
     self.log = log
     for folder in [state, tasksFolder] where mkdir(folder.string, folder == state ? 0o755 : 0o700) != 0 {
@@ -96,12 +100,13 @@ public final class TaskManager: Sendable {
   /// Publishes an event about `task`.
   func tell(
     _ type: TaskAPI.TaskEventType, _ task: ManagedTask, exec: String? = nil, pid: Int32? = nil,
-    exit: ExitStatus? = nil, time: String? = nil
+    exit: ExitStatus? = nil, time: String? = nil, health: HealthState? = nil
   ) {
     let time = time ?? LogTime.now().text
     events.publish { sequence in
       TaskAPI.TaskEvent(
-        sequence: sequence, time: time, type: type, id: task.id, exec: exec, pid: pid.map(Int64.init), exit: exit)
+        sequence: sequence, time: time, type: type, id: task.id, exec: exec, pid: pid.map(Int64.init), exit: exit,
+        health: health)
     }
   }
 
@@ -126,7 +131,7 @@ public final class TaskManager: Sendable {
     try Self.check(params)
     let folder = folder(of: params.id)
     let cgroup = params.spec.linux?.cgroupsPath ?? "\(Self.cgroupParent)/\(params.id)"
-    let task = ManagedTask(id: params.id, folder: folder, cgroup: cgroup)
+    let task = ManagedTask(id: params.id, folder: folder, cgroup: cgroup, checksHealth: params.health != nil)
     try insert(task)
     do throws(Fault) {
       let ready = try await launch(task, params)
@@ -159,6 +164,7 @@ public final class TaskManager: Sendable {
     guard !params.rootfs.isEmpty else {
       throw Fault(.invalidArgument, "task \(params.id): no root file system is given (rootfs)")
     }
+    if let health = params.health { try health.validate() }
   }
 
   /// Writes the folder and starts the shim; returns its first line.
@@ -182,8 +188,9 @@ public final class TaskManager: Sendable {
       .options,
       TaskOptions(
         id: params.id, cgroup: task.cgroup, rootfs: params.rootfs, stdin: params.stdin, hold: params.hold ?? false,
-        log: params.log, start: params.start, useInit: spec.annotations?["gantry.init"] == "true",
-        attach: params.attach, filterFlags: filter?.flags ?? 0, restore: restore), whole: false)
+        log: params.log, logger: try logger(for: params.log), start: params.start,
+        useInit: spec.annotations?["gantry.init"] == "true",
+        attach: params.attach, filterFlags: filter?.flags ?? 0, health: params.health, restore: restore), whole: false)
     let shim = try launcher.launch(folder, lock: lock.rawValue)
     return try await adopt(
       task, shim, patience: restore == nil ? Self.mostSecondsToStart : Self.mostSecondsToRestore)
@@ -238,7 +245,10 @@ public final class TaskManager: Sendable {
   /// Takes a new shim's first line: on the monitor's thread, before any event of it.
   private func began(_ task: ManagedTask, _ ready: ShimReady) {
     guard let pid = ready.pid else { return }
-    task.became(.init(pid: pid, status: ready.startedAt == nil ? .created : .running, startedAt: ready.startedAt))
+    task.became(
+      .init(
+        pid: pid, status: ready.startedAt == nil ? .created : .running, startedAt: ready.startedAt,
+        health: task.checksHealth ? .starting : nil))
     if let startedAt = ready.startedAt { tell(.start, task, pid: pid, time: startedAt) }
   }
 }

@@ -134,7 +134,9 @@ extension ManagedTask {
       if let exit = exec.exit { execEnded(exec.exec, pid: pid, exit) }
     }
     if let status = Live.Status(rawValue: state.status.rawValue) {
-      became(Live(pid: Int32(truncatingIfNeeded: state.pid), status: status, startedAt: state.startedAt))
+      became(
+        Live(
+          pid: Int32(truncatingIfNeeded: state.pid), status: status, startedAt: state.startedAt, health: state.health))
     }
   }
 }

@@ -128,5 +128,21 @@ enum DockerFlags {
     ("image history", "--format -H --human --no-trunc --platform -q --quiet"),
     ("system events", "-f --filter --format --since --until"),
     ("system info", "-f --format"),
+    ("system df", "--format -v --verbose"),
+    ("system prune", "-a --all --filter -f --force --volumes"),
+    ("container prune", "--filter -f --force"),
+    ("image prune", "-a --all --filter -f --force"),
+    (
+      "volume create",
+      """
+      --availability -d --driver --group --label --limit-bytes -o --opt --required-bytes --scope --secret --sharing \
+      --topology-preferred --topology-required --type
+      """
+    ),
+    ("volume inspect", "-f --format"),
+    ("volume ls", "--cluster -f --filter --format -q --quiet"),
+    ("volume prune", "-a --all --filter -f --force"),
+    ("volume rm", "-f --force"),
+    ("volume update", "--availability"),
   ]
 }

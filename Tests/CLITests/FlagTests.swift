@@ -81,10 +81,9 @@ import Testing
 
   @Test(arguments: [
     (["-p", "80:80"], "--publish"), (["--publish=80:80"], "--publish"), (["-P"], "--publish-all"),
-    (["--gpus", "all"], "--gpus"), (["--restart", "always"], "--restart always"),
-    (["--network", "bridge"], "--network bridge"), (["-v", "data:/data"], "--volume data:/data"),
-    (["--health-cmd", "true"], "--health-cmd"), (["--pull", "always"], "--pull always"),
-    (["--mount", "type=volume,dst=/x"], "--mount type=volume"),
+    (["--use-api-socket"], "--use-api-socket"),
+    (["--network", "bridge"], "--network bridge"),
+    (["--pull", "always"], "--pull always"),
   ])
   func knownFlagsThatAreNotBuiltAreRefusedByName(words: [String], name: String) throws {
     var command = Run()
@@ -95,7 +94,7 @@ import Testing
   }
 
   @Test func aRefusedSwitchThatIsOffChangesNothing() throws {
-    _ = try run("--publish-all=false", "--oom-kill-disable=false")
+    _ = try run("--publish-all=false", "--use-api-socket=false")
   }
 
   @Test func aritiesAreToldInDockersWords() {

@@ -55,6 +55,24 @@ import Testing
     #expect(host.devices == [.init(pathOnHost: "/dev/null", pathInContainer: "/dev/x", cgroupPermissions: "r")])
   }
 
+  @Test func volumesArrive() throws {
+    let request = try request(
+      "-v", "/anonymous", "-v", "data:/data:ro", "--volumes-from", "other:ro", "--volume-driver", "local", "--mount",
+      "src=named,dst=/n,volume-nocopy,volume-label=a=b,volume-opt=type=tmpfs,volume-subpath=s", "--mount",
+      "type=image,src=img,dst=/i,image-subpath=bin", "image")
+    #expect(request.config.volumes?.keys.sorted() == ["/anonymous"])
+    let host = request.hostConfig
+    #expect(host.binds == ["data:/data:ro"] && host.volumesFrom == ["other:ro"] && host.volumeDriver == "local")
+    #expect(
+      host.mounts == [
+        .init(
+          target: "/n", source: "named", type: .volume,
+          volumeOptions: .init(
+            noCopy: true, labels: ["a": "b"], driverConfig: .init(options: ["type": "tmpfs"]), subpath: "s")),
+        .init(target: "/i", source: "img", type: .image, imageOptions: .init(subpath: "bin")),
+      ])
+  }
+
   @Test func systempathsAreClearedByTheirOption() throws {
     let host = try request("--security-opt", "systempaths=unconfined", "image").hostConfig
     #expect(host.maskedPaths == [] && host.readonlyPaths == [] && host.securityOpt == nil)

@@ -64,12 +64,18 @@ import Testing
 
   @Test(arguments: [
     ("/a:/b", "/a:/b"), ("/a:/b:ro", "/a:/b:ro"), ("./x:/b", "/work/x:/b"), ("..:/b:ro,rshared", "/:/b:ro,rshared"),
+    ("data:/b:nocopy", "data:/b:nocopy"), ("/a:/b:rbind", "/a:/b:rbind"),
   ])
   func binds(text: String, wanted: String) throws {
     #expect(try BindFlag(text, workingDirectory: "/work").text == wanted)
   }
 
-  @Test(arguments: ["/a", "name:/b", "/a:b", "/a:/b:huh", "/a:/", ":/b", "/a:", "/a:/b:ro:rw"])
+  @Test func aPathAloneIsAnAnonymousVolume() throws {
+    let bind = try BindFlag("/data", workingDirectory: "/work")
+    #expect(bind.text == nil && bind.target == "/data")
+  }
+
+  @Test(arguments: ["a", "/", "", "/a:b", "/a:/b:huh", "/a:/", ":/b", "/a:", "/a:/b:ro:rw"])
   func badBinds(text: String) {
     #expect(throws: CommandFailure.self) { try BindFlag(text, workingDirectory: "/work") }
   }
@@ -87,11 +93,31 @@ import Testing
       try MountFlag("type=bind,src=/a,dst=/b,bind-recursive=disabled", workingDirectory: "/").nonRecursive == true)
   }
 
+  @Test func mountsOfVolumesAndImages() throws {
+    let volume = try MountFlag(
+      "source=data,target=/b,volume-nocopy,volume-label=a=1,volume-driver=local,volume-opt=type=nfs,"
+        + #""volume-opt=o=addr=192.0.2.1,rw",volume-opt=device=:/x,volume-subpath=sub/x,ro"#, workingDirectory: "/w")
+    #expect(volume.type == "volume" && volume.source == "data" && volume.noCopy == true && volume.readOnly)
+    #expect(volume.labels == ["a": "1"] && volume.driver == "local" && volume.volumeSubpath == "sub/x")
+    #expect(volume.driverOptions == ["type": "nfs", "o": "addr=192.0.2.1,rw", "device": ":/x"])
+    #expect(try MountFlag("dst=/b", workingDirectory: "/w").source == nil)
+    let image = try MountFlag("type=image,src=busybox,dst=/b,image-subpath=bin", workingDirectory: "/w")
+    #expect(image.source == "busybox" && image.imageSubpath == "bin")
+    let writable = try MountFlag("type=bind,src=/a,dst=/b,ro,bind-recursive=writable", workingDirectory: "/w")
+    #expect(writable.readOnlyNonRecursive == true)
+    let all = try MountFlag(
+      "type=bind,src=/a,dst=/b,ro,bind-recursive=readonly,bind-propagation=rprivate", workingDirectory: "/w")
+    #expect(all.readOnlyForceRecursive == true)
+  }
+
   @Test(arguments: [
     "type=bind,dst=/b", "type=bind,src=/a", "type=bind,src=a,dst=/b", "type=tmpfs,src=/a,dst=/b", "type=nfs,dst=/b",
     "type=bind,src=/a,dst=b", "type=bind,src=/a,dst=/b,what=1", "type=bind,src=/a,dst=/b,tmpfs-size=1m",
-    "type=tmpfs,dst=/b,bind-propagation=shared", "type=bind,src=/a,dst=/b,readonly=perhaps", "src=/a,dst=/b",
-    "type=bind,\"src=/a",
+    "type=tmpfs,dst=/b,bind-propagation=shared", "type=bind,src=/a,dst=/b,readonly=perhaps", "type=image,dst=/b",
+    "type=bind,\"src=/a", "type=bind,src=/a,dst=/b,volume-nocopy", "src=a,dst=/b,image-subpath=x",
+    "type=image,src=a,dst=/b,volume-label=x", "type=bind,src=/a,dst=/b,bind-recursive=writable",
+    "type=bind,src=/a,dst=/b,ro,bind-recursive=readonly", "type=bind,src=/a,dst=/b,bind-recursive=some",
+    "src=a,dst=/b,volume-opt", "type=tmpfs,dst=/b,tmpfs-mode=9",
   ])
   func badMounts(text: String) {
     #expect(throws: CommandFailure.self) { try MountFlag(text, workingDirectory: "/w") }

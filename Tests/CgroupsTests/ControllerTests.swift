@@ -1,4 +1,5 @@
 import Faults
+import Glibc
 import OCI
 import Testing
 
@@ -71,6 +72,42 @@ struct ControllerTests {
     #expect(files["cpu.cfs_quota_us"] == "50000")
     #expect(files["cpu.cfs_period_us"] == "100000")
     #expect(files["cpu.cfs_burst_us"] == "10")
+  }
+
+  @Test func parentsWithoutARealTimeBudgetGetThatOfTheirs() throws {
+    let files = Fixture(["cpu.rt_period_us": "1000000", "cpu.rt_runtime_us": "950000"])
+    for name in ["gantry", "gantry/one"] {
+      mkdir(files.path + "/" + name, 0o755)
+      files.put(name + "/cpu.rt_period_us", "1000000")
+      files.put(name + "/cpu.rt_runtime_us", "0")
+    }
+    defer {
+      for name in ["gantry/one", "gantry"] {
+        for file in ["cpu.rt_period_us", "cpu.rt_runtime_us"] { unlink("\(files.path)/\(name)/\(file)") }
+        rmdir("\(files.path)/\(name)")
+      }
+    }
+    let folder = ControllerFolder(controller: .cpu, version: .v1, path: files.path + "/gantry/one")
+    try CPU.apply(.init(realtimeRuntime: 20_000, realtimePeriod: 500_000), to: folder)
+    #expect(files["gantry/cpu.rt_runtime_us"] == "950000")
+    #expect(files["gantry/one/cpu.rt_runtime_us"] == "20000" && files["gantry/one/cpu.rt_period_us"] == "500000")
+    #expect(throws: Fault.self) { try CPU.apply(.init(realtimeRuntime: 1), to: files.folder(.cpu, .v2)) }
+  }
+
+  @Test func weightsOfDisksInBothVersions() throws {
+    let first = Fixture(["blkio.bfq.weight": "", "blkio.bfq.weight_device": "", "blkio.throttle.read_bps_device": ""])
+    try BlockIO.apply(
+      .init(
+        weight: 300, weightDevice: [.init(major: 8, minor: 0, weight: 500)],
+        throttleReadBpsDevice: [.init(major: 8, minor: 0, rate: 1 << 20)]), to: first.folder(.blkio, .v1))
+    #expect(first["blkio.bfq.weight"] == "300" && first["blkio.bfq.weight_device"] == "8:0 500")
+    #expect(first["blkio.throttle.read_bps_device"] == "8:0 1048576")
+    let second = Fixture(["io.weight": "", "io.max": ""])
+    try BlockIO.apply(.init(weight: 1000), to: second.folder(.blkio, .v2))
+    #expect(second["io.weight"] == "default 10000")
+    try BlockIO.apply(
+      .init(throttleWriteIOPSDevice: [.init(major: 8, minor: 0, rate: 50)]), to: second.folder(.blkio, .v2))
+    #expect(second["io.max"] == "8:0 wiops=50")
   }
 
   @Test func cpuV2() throws {

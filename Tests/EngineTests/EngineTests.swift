@@ -216,10 +216,11 @@ import Testing
   @Test func whatIsNotBuiltIsRefusedByName() async throws {
     let test = try TestEngine()
     let cases: [(String, (inout HostConfig) -> Void)] = [
-      ("NetworkMode", { $0.networkMode = "bridge" }), ("RestartPolicy", { $0.restartPolicy = .init(name: .always) }),
+      ("NetworkMode", { $0.networkMode = "bridge" }),
       ("PortBindings", { $0.portBindings = ["80/tcp": [.init(hostPort: "80")]] }),
-      ("PidMode", { $0.pidMode = "container:x" }), ("VolumesFrom", { $0.volumesFrom = ["x"] }),
-      ("Binds", { $0.binds = ["name:/data"] }), ("LogConfig", { $0.logConfig = .init(type: "syslog") }),
+      ("No such container: x", { $0.pidMode = "container:x" }), ("PidMode", { $0.pidMode = "container:" }),
+      ("volume plugin x", { $0.volumeDriver = "x" }), ("Binds", { $0.binds = ["name:/data:huh"] }),
+      ("LogConfig", { $0.logConfig = .init(type: "nosuch") }),
       ("Sysctls", { $0.sysctls = ["kernel.hostname": "x"] }), ("SecurityOpt", { $0.securityOpt = ["apparmor=x"] }),
       ("CapAdd", { $0.capAdd = ["NOPE"] }), ("Ulimits", { $0.ulimits = [.init(name: "nope", soft: 1, hard: 1)] }),
       ("Annotations", { $0.annotations = ["gantry.init": "true"] }),
@@ -246,7 +247,9 @@ import Testing
     test.tasks.end(id, 0)
     _ = try await test.engine.containerWait(.init(container: id))
     _ = try await test.engine.containerRemove(.init(container: id))
-    let events = test.engine.events.past(since: Timestamp(nanoseconds: 0), until: nil)
+    let events = test.engine.events.subscribe(
+      try EventFilter(Filters()), since: Timestamp(nanoseconds: 0), until: nil
+    ).past
     #expect(events.map(\.action) == ["create", "start", "die", "destroy"])
     #expect(events.allSatisfy { $0.attributes["name"] == "life" && $0.attributes["a"] == "b" })
     #expect(events[2].attributes["exitCode"] == "0")
@@ -288,7 +291,7 @@ import Testing
     let id = try await test.run(name: "half")
     await test.engine.background.drain()
     // The engine died between the row and the task.
-    try await test.engine.store.update(id: id, state: .starting(last: nil), durable: false)
+    try await test.engine.store.update(id: id, state: .starting(last: nil), restarts: Restarts(), durable: false)
     test.tasks.state.withLock { $0.tasks = [:] }
     let next = try await restart(test)
     #expect(next.engine.directory.all.isEmpty)
@@ -299,7 +302,7 @@ import Testing
   @Test func anInterruptedStartIsAsBefore() async throws {
     let test = try TestEngine()
     let id = try await test.create(name: "started")
-    try await test.engine.store.update(id: id, state: .starting(last: nil), durable: false)
+    try await test.engine.store.update(id: id, state: .starting(last: nil), restarts: Restarts(), durable: false)
     let next = try await restart(test)
     #expect(try next.engine.directory.resolve("started").state == .created)
   }
@@ -308,7 +311,7 @@ import Testing
     let test = try TestEngine()
     let id = try await test.run(name: "removing")
     await test.engine.background.drain()
-    try await test.engine.store.update(id: id, state: .removing(last: nil), durable: false)
+    try await test.engine.store.update(id: id, state: .removing(last: nil), restarts: Restarts(), durable: false)
     let next = try await restart(test)
     #expect(next.engine.directory.all.isEmpty && next.tasks.state.withLock { $0.tasks.isEmpty })
     #expect(next.snapshots.active.withLock { $0.isEmpty })

@@ -39,7 +39,9 @@ final class FakeImages: ImageService, Sendable {
   }
 
   func find(_ reference: String) throws(Fault) -> ImageAPI.ResolvedImage {
-    let found = all.withLock { images in images[reference] ?? images.values.first { $0.id == reference } }
+    let found = all.withLock { images in
+      images[reference] ?? images[String(reference.prefix { $0 != ":" })] ?? images.values.first { $0.id == reference }
+    }
     guard let found else { throw Fault(.notFound, "no image \(reference)") }
     return found
   }
@@ -94,6 +96,9 @@ final class FakeSnapshots: SnapshotService, Sendable {
   let layers = Mutex<Set<String>>([])
   let pruned = Mutex<[[String]]>([])
   let failRemoval = Mutex(false)
+  /// Fillings that were asked for, and how the next ones end.
+  let filled = Mutex<[SnapshotAPI.FillParams]>([])
+  let failFilling = Mutex(false)
 
   private func mounts(_ key: String) -> [MountSpec] {
     [MountSpec(type: "overlay", source: "overlay", options: ["lowerdir+=/l", "upperdir=/u/\(key)", "workdir=/w"])]
@@ -112,7 +117,13 @@ final class FakeSnapshots: SnapshotService, Sendable {
     return .init(mounts: mounts(params.key))
   }
   func view(_ params: SnapshotAPI.ViewParams, _ context: CallContext) async throws(Fault) -> SnapshotAPI.ViewResult {
-    .init(mounts: [])
+    active.withLock { $0[params.key] = params.parent }
+    return .init(mounts: [MountSpec(type: "bind", source: "/view/\(params.key)", options: ["rbind", "ro"])])
+  }
+  func fill(_ params: SnapshotAPI.FillParams, _ context: CallContext) async throws(Fault) -> SnapshotAPI.FillResult {
+    filled.withLock { $0.append(params) }
+    if failFilling.withLock({ $0 }) { throw Fault(.unavailable, "the service went away") }
+    return .init(files: 1, bytes: 1)
   }
   func mounts(
     _ params: SnapshotAPI.MountsParams, _ context: CallContext
@@ -156,8 +167,10 @@ final class FakeSnapshots: SnapshotService, Sendable {
 final class FakeTasks: TaskService, Sendable {
   struct State {
     var tasks: [String: TaskState] = [:]
+    var health: [String: HealthState] = [:]
     var created: [TaskAPI.CreateParams] = []
     var signals: [(id: String, signal: Int64)] = []
+    var updates: [TaskAPI.UpdateParams] = []
     var nextPid: Int64 = 1000
     /// What the next create does instead of starting.
     var failure: Fault?
@@ -180,8 +193,10 @@ final class FakeTasks: TaskService, Sendable {
     ExitStatus(code: code, oomKilled: false, finishedAt: Timestamp.now().text())
   }
 
-  func end(_ id: String, _ code: Int64) {
-    let exit = Self.exit(code)
+  /// Ends a task after a run that lasted `seconds`.
+  func end(_ id: String, _ code: Int64, after seconds: Int64 = 0) {
+    var exit = Self.exit(code)
+    exit.finishedAt = Timestamp(nanoseconds: Timestamp.now().nanoseconds + seconds * 1_000_000_000).text()
     let pid = state.withLock { state -> Int64? in
       guard state.tasks[id] != nil else { return nil }
       state.tasks[id]?.status = .stopped
@@ -191,6 +206,29 @@ final class FakeTasks: TaskService, Sendable {
     guard let pid else { return }
     onEvent.withLock { $0 }?(
       .init(sequence: 1, time: exit.finishedAt, type: .exit, id: id, pid: pid, exit: exit))
+  }
+
+  /// The health check says something.
+  func tell(_ id: String, _ status: HealthStatus) {
+    let health = HealthState(status: status, failingStreak: status == .healthy ? 0 : 3, log: [])
+    state.withLock {
+      $0.tasks[id]?.health = status
+      $0.health[id] = health
+    }
+    onEvent.withLock { $0 }?(
+      .init(sequence: 1, time: Timestamp.now().text(), type: .health, id: id, health: health))
+  }
+
+  /// The machine was started anew: nothing runs.
+  func reboot() {
+    state.withLock {
+      $0.tasks = [:]
+      $0.health = [:]
+    }
+  }
+
+  func health(_ params: TaskAPI.HealthParams, _ context: CallContext) async throws(Fault) -> TaskAPI.HealthResult {
+    .init(health: state.withLock { $0.health[params.id] })
   }
 
   func create(_ params: TaskAPI.CreateParams, _ context: CallContext) async throws(Fault) -> TaskAPI.CreateResult {
@@ -265,7 +303,13 @@ final class FakeTasks: TaskService, Sendable {
     _ params: TaskAPI.CloseInputParams, _ context: CallContext
   ) async throws(Fault) -> TaskAPI.CloseInputResult { .init() }
   func update(_ params: TaskAPI.UpdateParams, _ context: CallContext) async throws(Fault) -> TaskAPI.UpdateResult {
-    .init()
+    let failure = state.withLock { state -> Fault? in
+      defer { state.failure = nil }
+      if state.failure == nil { state.updates.append(params) }
+      return state.failure
+    }
+    if let failure { throw failure }
+    return .init()
   }
   func stats(_ params: TaskAPI.StatsParams, _ context: CallContext) async throws(Fault) -> TaskAPI.StatsResult {
     throw Fault(.unsupported, "not here")
@@ -305,20 +349,29 @@ final class TestEngine: Sendable {
   let tasks: FakeTasks
   let engine: Engine
   let folder: String
+  let clock = TestClock()
   private let ownsFolder: Bool
 
-  init(after earlier: TestEngine? = nil) throws {
+  /// - Parameters:
+  ///   - earlier: an engine whose folder and services this one takes over.
+  ///   - boot: which start of the machine it is.
+  ///   - remap: the setting of the common user namespace.
+  init(after earlier: TestEngine? = nil, boot: String = "first", remap: String? = nil) throws {
     folder = earlier?.folder ?? "/tmp/gantry-engine-\(Identifier.random(digits: 10))"
     ownsFolder = earlier == nil
     snapshots = earlier?.snapshots ?? FakeSnapshots()
     tasks = earlier?.tasks ?? FakeTasks()
     try FileManager.default.createDirectory(atPath: folder + "/run", withIntermediateDirectories: true)
+    try Data("gantry:500000:65536\n1000:700000:65536\n".utf8).write(to: URL(filePath: folder + "/subuid"))
+    try Data("gantry:600000:65536\n1000:800000:65536\n".utf8).write(to: URL(filePath: folder + "/subgid"))
     engine = try Engine(
       images: images, snapshots: snapshots, tasks: tasks,
-      settings: EngineSettings(folder: folder + "/gateway", state: folder + "/run", group: nil),
+      settings: EngineSettings(
+        folder: folder + "/gateway", state: folder + "/run", group: nil, userRemap: remap, accounts: folder),
       machine: Machine(
-        capabilities: Capabilities(bounding: (1 << 41) - 1), cpuCount: 4, cgroupVersion: 2, hostname: "host"),
-      log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        capabilities: Capabilities(bounding: (1 << 41) - 1), cpuCount: 4, cgroupVersion: 2, hostname: "host",
+        boot: boot),
+      log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, clock: clock)
     let engine = self.engine
     tasks.onEvent.withLock { $0 = { [weak engine] event in engine?.taskEvent(event) } }
   }

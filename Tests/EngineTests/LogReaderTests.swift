@@ -1,4 +1,7 @@
 import Foundation
+import LogFiles
+import LogFormat
+import Protocol
 import Testing
 
 @testable import Engine
@@ -39,9 +42,9 @@ private final class TestLog {
   static func drain(_ reader: inout LogReader) -> String {
     var all: [UInt8] = []
     while true {
-      var output: [UInt8] = []
-      let progress = reader.next(into: &output)
-      all += output
+      let output = LogOutput()
+      let progress = reader.next(into: output)
+      all += output.bytes
       if progress != .more { return String(decoding: all, as: UTF8.self) }
     }
   }
@@ -190,5 +193,140 @@ private final class TestLog {
     #expect(TestLog.drain(&reader).isEmpty)
     try log.write(lines(0..<2))
     #expect(TestLog.drain(&reader) == texts(0..<2))
+  }
+
+  // MARK: Compact records, compressed parts, details
+
+  private func records(_ range: Range<Int>, base: Int = 0, attributes: String = "") -> Data {
+    var bytes = LogRecord.header(base: UInt64(base), attributes: Array(attributes.utf8))
+    for index in range {
+      bytes += LogRecord.bytes(
+        Array("line \(index)".utf8), stream: index % 2 == 0 ? 1 : 2, time: Int64(1_700_000_000 + index) * 1_000_000_000)
+    }
+    return Data(bytes)
+  }
+
+  private func compress(_ log: TestLog, part: Int) throws {
+    let name = "\(log.path).\(part)"
+    let (input, output) = (open(name, O_RDONLY), open(name + ".gz", O_WRONLY | O_CREAT, 0o600))
+    defer {
+      close(input)
+      close(output)
+    }
+    #expect(GzipFile.compress(input, into: output) == 0)
+    unlink(name)
+  }
+
+  @Test(arguments: [0, 1, 5, 6, 14, 15, 16, 24, 25, 1000])
+  func recordsAreReadAndCountedFromTheEnd(count: Int) throws {
+    let log = try TestLog()
+    try records(0..<10).write(to: URL(filePath: log.path + ".2"))
+    try records(10..<20).write(to: URL(filePath: log.path + ".1"))
+    try records(20..<25).write(to: URL(filePath: log.path))
+    #expect(log.read(TestLog.query()) == texts(0..<25))
+    #expect(log.read(TestLog.query { $0.tail = count }) == texts(max(0, 25 - count)..<25))
+    #expect(
+      log.read(
+        TestLog.query {
+          $0.stdout = false; $0.tail = 2
+        }) == "line 21\nline 23\n")
+    #expect(
+      log.read(
+        TestLog.query {
+          $0.since = Timestamp(argument: "1700000008")
+          $0.until = Timestamp(argument: "1700000012")
+          $0.timestamps = true
+        }
+      ).hasPrefix("2023-11-14T22:13:28.000000000Z line 8\n"))
+    try compress(log, part: 2)
+    #expect(log.read(TestLog.query()) == texts(0..<25))
+    #expect(log.read(TestLog.query { $0.tail = count }) == texts(max(0, 25 - count)..<25))
+  }
+
+  @Test func aLargeCompressedPartIsReadWhole() throws {
+    let log = try TestLog()
+    try log.write(lines(0..<50_000), part: 1)
+    try compress(log, part: 1)
+    try log.write(lines(50_000..<50_001))
+    #expect(log.read(TestLog.query()) == texts(0..<50_001))
+    let whole = try Data(contentsOf: URL(filePath: log.path + ".1.gz"))
+    try whole.prefix(whole.count / 2).write(to: URL(filePath: log.path + ".1.gz"))
+    let half = log.read(TestLog.query())
+    #expect(half.hasPrefix(texts(0..<1000)) && half.hasSuffix("line 50000\n"))
+  }
+
+  @Test func aRecordBeingWrittenWaitsForItsEnd() throws {
+    let log = try TestLog()
+    let next = LogRecord.bytes(Array("line 1".utf8), stream: 1, time: 1)
+    try (records(0..<1) + Data(next[..<9])).write(to: URL(filePath: log.path))
+    var reader = LogReader(
+      path: log.path,
+      query: TestLog.query {
+        $0.follow = true; $0.tail = 5
+      })
+    #expect(TestLog.drain(&reader) == texts(0..<1))
+    let handle = try #require(FileHandle(forWritingAtPath: log.path))
+    handle.seekToEndOfFile()
+    handle.write(Data(next[9...]))
+    #expect(TestLog.drain(&reader) == texts(1..<2))
+  }
+
+  @Test func followingGoesOnAfterAPartWasCompressed() throws {
+    let log = try TestLog()
+    try log.write(lines(0..<5))
+    var reader = LogReader(path: log.path, query: TestLog.query { $0.follow = true })
+    #expect(TestLog.drain(&reader) == texts(0..<5))
+    try log.append(TestLog.line(5))
+    try FileManager.default.moveItem(atPath: log.path, toPath: log.path + ".1")
+    try compress(log, part: 1)
+    try log.write(lines(6..<8))
+    #expect(TestLog.drain(&reader) == texts(5..<8))
+  }
+
+  @Test func aDamagedPartEndsEarlyAndNothingElse() throws {
+    let log = try TestLog()
+    try (records(0..<3) + Data(repeating: 255, count: 100)).write(to: URL(filePath: log.path + ".1"))
+    try records(3..<5).write(to: URL(filePath: log.path))
+    #expect(log.read(TestLog.query()) == texts(0..<5))
+    try Data("no gzip".utf8).write(to: URL(filePath: log.path + ".2.gz"))
+    #expect(log.read(TestLog.query()) == texts(0..<5))
+  }
+
+  @Test func detailsComeBeforeTheText() throws {
+    let log = try TestLog()
+    try log.write(
+      #"{"log":"a\n","stream":"stdout","attrs":{"b":"x y","a":"ü,"},"time":"2023-11-14T22:13:20.000000000Z"}"# + "\n"
+        + TestLog.line(1))
+    #expect(log.read(TestLog.query { $0.details = true }) == "a=%C3%BC%2C,b=x+y a\n line 1\n")
+    #expect(
+      log.read(
+        TestLog.query {
+          $0.details = true; $0.timestamps = true; $0.tail = 1
+        }
+      )
+      .hasSuffix("Z  line 1\n"))
+    try records(0..<1, attributes: #"{"tag":"web"}"#).write(to: URL(filePath: log.path))
+    #expect(log.read(TestLog.query { $0.details = true }) == "tag=web line 0\n")
+  }
+
+  /// Text at every distance from the ends of the words that the quick way takes at once.
+  @Test func quickAndThoroughWaysAgree() throws {
+    let log = try TestLog()
+    var content = ""
+    var expected = ""
+    for length in 0..<40 {
+      for (escaped, plain) in [
+        ("", ""), (#"\""#, "\""), (#"\\"#, "\\"), (#"\t\r"#, "\t\r"), (#"\u001b"#, "\u{1b}"), ("é😀", "é😀"),
+      ] {
+        let padding = String(repeating: "x", count: length)
+        content += TestLog.line(
+          length, stream: length % 3 == 0 ? "stderr" : "stdout", text: padding + escaped + padding
+        )
+        .replacing("20Z", with: "20.000000001Z")
+        expected += padding + plain + padding + "\n"
+      }
+    }
+    try log.write(content)
+    #expect(log.read(TestLog.query()) == expected)
   }
 }

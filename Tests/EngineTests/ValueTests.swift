@@ -145,51 +145,6 @@ import Testing
   }
 }
 
-@Suite struct EventTests {
-  private func event(_ action: String, _ time: Int64 = 0) -> Event {
-    Event(
-      "container", action, actor: "abcdef0123", attributes: ["name": "web", "image": "busybox:1", "tier": "front"],
-      time: Timestamp(nanoseconds: time))
-  }
-
-  @Test func keepsTheLatestAndTellsSubscribers() async {
-    let hub = EventHub()
-    for index in 0..<(EventHub.kept + 10) { hub.publish(event("start", Int64(index))) }
-    let (past, future) = hub.subscribe(since: Timestamp(nanoseconds: 0), until: nil)
-    #expect(past.count == EventHub.kept && past.first?.time.nanoseconds == 10)
-    hub.publish(event("die", 5000))
-    var iterator = future.makeAsyncIterator()
-    #expect(await iterator.next()?.action == "die")
-    #expect(hub.past(since: Timestamp(nanoseconds: 1030), until: Timestamp(nanoseconds: 1032)).count == 3)
-  }
-
-  @Test func whoLagsBehindLosesTheSubscription() async {
-    let hub = EventHub()
-    let (_, future) = hub.subscribe(since: nil, until: nil)
-    for index in 0..<(EventHub.lag + 5) { hub.publish(event("start", Int64(index))) }
-    var count = 0
-    for await _ in future { count += 1 }
-    #expect(count == EventHub.lag)
-    #expect(hub.subscriberCount == 0)
-  }
-
-  @Test(arguments: [
-    (["event": ["start"]], true), (["event": ["die", "start"]], true), (["event": ["die"]], false),
-    (["type": ["image"]], false), (["container": ["web"]], true), (["container": ["abcd"]], true),
-    (["container": ["other"]], false), (["image": ["busybox"]], true), (["image": ["busybox:1"]], true),
-    (["image": ["alpine"]], false), (["label": ["tier"]], true), (["label": ["tier=front", "x"]], false),
-    (["scope": ["local"]], true), ([:], true),
-  ])
-  func filters(filters: [String: [String]], matches: Bool) throws {
-    #expect(try EventFilter(Filters(filters)).matches(event("start")) == matches)
-  }
-
-  @Test func execActionsMatchByTheirFirstWord() throws {
-    #expect(try EventFilter(Filters(["event": ["exec_start"]])).matches(event("exec_start: sh -c ls")))
-    #expect(throws: Fault.self) { try EventFilter(Filters(["nonsense": ["1"]])) }
-  }
-}
-
 @Suite struct LaneTests {
   @Test func oneAtATimeInOrder() async {
     let lane = Lane()

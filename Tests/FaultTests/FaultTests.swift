@@ -46,6 +46,7 @@ struct FaultTests {
       ls -A \(engine.root)/snapshot/active 2>/dev/null | sed 's/^/snapshot /'
       ls -A \(engine.root)/snapshot/trash 2>/dev/null | sed 's/^/trash /'
       ls -A \(engine.root)/gateway/containers 2>/dev/null | sed 's/^/container /'
+      ls -A \(engine.root)/gateway/volumes 2>/dev/null | sed 's/^/volume /'
       grep \(engine.folder) /proc/self/mountinfo | sed 's/^/mount /'
       for p in /proc/[0-9]*; do
         case $(tr '\\0' ' ' <$p/cmdline 2>/dev/null) in gantry-shim*\(engine.state)*) echo "process $p";; esac
@@ -108,6 +109,57 @@ struct FaultTests {
       #expect(try await engine.gantry("wait", name).trimmed == "42")
       #expect(try await engine.gantry("logs", name).stdout == "last words\n")
     }
+  }
+
+  @Test func aGatewayKilledDuringABackOffGoesOnWaiting() async throws {
+    try await withEngine { engine in
+      let name = engine.name()
+      try await engine.gantry("run", "-d", "--name", name, "--restart", "always", "busybox", "sh", "-c", "exit 5")
+      for count in [3, 4, 5] {
+        try await engine.eventually("it waits for start \(count)", seconds: 20) {
+          try await engine.gantry("inspect", "-f", "{{.State.Status}} {{.RestartCount}}", name, expecting: nil).trimmed
+            == "restarting \(count)"
+        }
+        kill(try await engine.pid(of: "gantryd"), SIGKILL)
+      }
+      try await engine.eventually("it was started again", seconds: 20) {
+        Int(try await engine.gantry("inspect", "-f", "{{.RestartCount}}", name, expecting: nil).trimmed) ?? 0 > 5
+      }
+      // Every run was told in order, whoever saw it.
+      let actions = try await engine.gantry(
+        "events", "--since", "1h", "--until", "0s", "--filter", "container=\(name)", "--format", "{{.Action}}"
+      ).lines.map(String.init)
+      #expect(actions.first == "create")
+      for (index, action) in actions.dropFirst().enumerated() {
+        #expect(action == (index % 2 == 0 ? "start" : "die"), "\(actions)")
+      }
+      try await engine.eventually("a stop ends it", seconds: 20) {
+        try await engine.gantry("stop", name, expecting: nil).status == 0
+      }
+      kill(try await engine.pid(of: "gantryd"), SIGKILL)
+      try await engine.eventually("the gateway is back", seconds: 20) {
+        try await engine.gantry("inspect", "-f", "{{.State.Status}}", name, expecting: nil).trimmed == "exited"
+      }
+    }
+  }
+
+  @Test func stoppingDoesNotWaitForWaits() async throws {
+    let engine = try await TestEngine.start()
+    let name = engine.name()
+    try await engine.gantry("run", "-d", "--name", name, "busybox", "sleep", "1000")
+    let wait = Task { try await engine.gantry("wait", name, expecting: nil) }
+    let events = Task { try await engine.gantry("events", expecting: nil) }
+    try await engine.eventually("both are connected") {
+      try await engine.gantry("info", "-f", "{{.NEventsListener}}").trimmed == "1"
+    }
+    let began = ContinuousClock.now
+    try await engine.gantry("system", "stop")
+    #expect(ContinuousClock.now - began < .seconds(3))
+    #expect(try await wait.value.status != 0)
+    _ = try await events.value
+    try await engine.gantry("system", "start")
+    #expect(try await engine.gantry("inspect", "-f", "{{.State.Running}}", name).trimmed == "true")
+    try await engine.stop()
   }
 
   @Test func killedShimIsTold() async throws {

@@ -27,6 +27,8 @@ struct DocumentTests {
       throw error
     }
     try await engine.stop()
+    // What the page about administration leaves of its second engine.
+    _ = try await Command.shell("rm -rf /tmp/second")
   }
 
   func run(_ command: String, _ engine: TestEngine) async throws {

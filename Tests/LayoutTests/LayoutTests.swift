@@ -26,7 +26,7 @@ import Testing
   static func folder(_ target: String) -> String {
     let services = [
       "GatewayDaemon": "Gateway", "ImageDaemon": "Image", "SnapshotDaemon": "Snapshot", "TaskDaemon": "Task",
-      "gantryd": "gantryd", "gantry-shim": "Shim",
+      "gantryd": "gantryd", "gantry-shim": "Shim", "gantry-logger": "Logger",
     ]
     if let service = services[target] { return "Services/\(service)" }
     return target == "TestSupport" ? "Tests/TestSupport" : "Sources/\(target)"

@@ -89,7 +89,7 @@ import Testing
   @Test func aStoppingServerFinishesWhatRuns() async throws {
     let fixture = try await Fixture()
     let client = RPCClient(path: fixture.path)
-    async let answer = client.call(TestService.wait, Nothing())
+    async let answer = client.call(TestService.hold, Nothing())
     #expect(await fixture.service.seen.reaches(1))
     async let stopped: Void = fixture.server.shutDown(within: 5000)
     #expect(await eventually { access(fixture.path.string, F_OK) != 0 })
@@ -98,6 +98,45 @@ import Testing
     await stopped
     #expect(fixture.server.connectionCount == 0)
     await fixture.end()
+  }
+
+  @Test func stoppingTakesBackWhatHasNoEnd() async throws {
+    let fixture = try await Fixture()
+    let peer = try RawPeer(fixture.path)
+    peer.request(1, "t.wait")
+    peer.request(2, "t.hold")
+    peer.request(3, "t.wait", #"{"_meta":{"deadlineMs":60000}}"#)
+    #expect(await fixture.service.seen.reaches(3))
+    async let stopped: Void = fixture.server.shutDown(within: 60_000)
+    let failure = try #require(try await peer.failure())
+    #expect(failure == (.number(1), .unavailable))
+    #expect(await fixture.service.cancelled.reaches(1))
+    await fixture.service.gate.open()
+    var finished: Set<RPCID> = []
+    for _ in 0..<2 { if case .result(let id, _)? = try await peer.read() { finished.insert(id) } }
+    #expect(finished == [.number(2), .number(3)], "calls that will end are waited for")
+    await stopped
+    await fixture.end()
+  }
+
+  @Test func aSlowReaderCanBeWaitedFor() async throws {
+    try await Fixture.with { fixture in
+      let peer = try RawPeer(fixture.path)
+      peer.request(1, "t.subscribe")
+      _ = try await peer.read()
+      let connection = try #require(fixture.service.subscribers.withLock { $0.first })
+      let text = Text(text: String(repeating: "x", count: 100_000))
+      for _ in 0..<20 { #expect(connection.notify(TestService.event, text)) }
+      let isDrained = Counter()
+      let waiting = Task {
+        await connection.drained()
+        isDrained.add()
+      }
+      #expect(isDrained.value == 0, "two megabytes wait: nobody has read them")
+      for _ in 0..<20 { _ = try await peer.read() }
+      await waiting.value
+      #expect(isDrained.value == 1)
+    }
   }
 
   @Test func aSocketOfADeadServiceIsReplacedAndOneOfALivingIsNot() async throws {

@@ -20,6 +20,7 @@ final class TestService: Sendable {
   static let echo = RPCMethod<Text, Text>("t.echo", isMutating: true)
   static let wait = RPCMethod<Nothing, Nothing>("t.wait", isUnbounded: true)
   static let slow = RPCMethod<Nothing, Nothing>("t.slow", deadlineMilliseconds: 30)
+  static let hold = RPCMethod<Nothing, Nothing>("t.hold")
   static let progress = RPCMethod<Nothing, Nothing>("t.progress")
   static let subscribe = RPCMethod<Nothing, Nothing>("t.subscribe")
   static let event = RPCNotification<Text>("t.event")
@@ -35,6 +36,7 @@ final class TestService: Sendable {
       name: "t", document: #"{"openrpc":"1.3.2"}"#,
       methods: [
         "t.echo": Self.echo.traits, "t.wait": Self.wait.traits, "t.slow": Self.slow.traits,
+        "t.hold": Self.hold.traits,
         "t.progress": Self.progress.traits, "t.subscribe": Self.subscribe.traits,
       ]
     ) { [self] (method, params, context) async throws(Fault) -> Data in
@@ -43,7 +45,7 @@ final class TestService: Sendable {
         let text: Text = try RPCCoding.decode(params)
         if text.text == "fail" { throw Fault(.conflict, "as told", cause: ["because"]) }
         return try RPCCoding.encode(text)
-      case "t.wait", "t.slow":
+      case "t.wait", "t.slow", "t.hold":
         seen.add()
         await gate.wait()
         if context.isCancelled { cancelled.add() }

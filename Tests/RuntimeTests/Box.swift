@@ -46,6 +46,10 @@ final class Box {
 
   let folder: FilePath
   var image: FilePath { folder.appending("image") }
+  /// The writable folder of a job.
+  static func upper(_ job: Job) -> String {
+    job.rootfs[0].options.first { $0.hasPrefix("upperdir=") }.map { String($0.dropFirst(9)) } ?? ""
+  }
   private var count = 0
 
   init() throws {

@@ -171,6 +171,46 @@ struct ContainerTests {
     #expect(try Files.readText(host.appending("new").string) == "new\n")
   }
 
+  @Test func partsOfBindsAndOfFileSystemsAreMounted() throws {
+    let volume = box.folder.appending("volume")
+    for name in ["", "a", "a/b"] { try Files.makeDirectory(volume.appending(name).string, mode: 0o755) }
+    _ = try openat2(nil, volume.appending("a/b/file").string, [.writeOnly, .create], mode: 0o644)
+    symlink("a/b", volume.appending("in").string)
+    symlink("/etc", volume.appending("out").string)
+    func job(_ type: String, _ source: String, _ options: [String], _ part: String) -> Box.Job {
+      var job = box.job(["sh", "-c", "ls -d /part/file /part 2>/dev/null; touch /part/x 2>&1; true"])
+      job.spec.mounts?.append(
+        .init(destination: "/part", type: type, source: source, options: options + ["gantry.subpath=" + part]))
+      return job
+    }
+    #expect(try box.run(job("bind", volume.string, ["rbind", "ro"], "in")).lines.prefix(2) == ["/part", "/part/file"])
+    #expect(try box.run(job("bind", volume.string, ["bind"], "a/b/file")).lines.first == "/part")
+    for (part, words) in [("out", "leads out"), ("none", "does not exist"), ("../image", "leads out")] {
+      let refused = try box.run(job("bind", volume.string, ["rbind"], part)).container
+      #expect(refused.faultCode == "invalidArgument" && refused.message?.contains(words) == true, "\(refused)")
+    }
+    // A file system of its own: layers as one tree, and only a part of it.
+    let layers = ["lowerdir+=\(volume)", "lowerdir+=\(box.image)"]
+    let seen = try box.run(job("overlay", "overlay", layers + ["ro"], "a/b"))
+    #expect(seen.lines.prefix(2) == ["/part", "/part/file"] && seen.output?.contains("Read-only") == true, "\(seen)")
+    #expect(seen.leakedMounts == 0)
+    let out = try box.run(job("overlay", "overlay", layers, "out")).container
+    #expect(out.message?.contains("leads out") == true, "\(out)")
+  }
+
+  @Test func aFileSystemOfTheHostsIsMadeOrRefusedByName() throws {
+    func job(_ type: String) -> Box.Job {
+      var job = box.job(["sh", "-c", "stat -c %a /fast; grep ' /fast ' /proc/mounts"])
+      job.spec.mounts?.append(
+        .init(destination: "/fast", type: type, source: "x", options: ["gantry.host", "mode=710", "ro", "size=1m"]))
+      return job
+    }
+    let lines = try box.run(job("tmpfs")).lines
+    #expect(lines.first == "710" && lines.last?.hasPrefix("x /fast tmpfs ro") == true, "\(lines)")
+    let refused = try box.run(job("nosuchfs")).container
+    #expect(refused.faultCode == "unsupported" && refused.message?.contains("nosuchfs") == true, "\(refused)")
+  }
+
   @Test func aReadOnlyRootRefusesWrites() throws {
     let result = try box.sh("touch /x 2>/dev/null; echo $?; touch /dev/shm/x; echo $?") {
       $0.spec.root?.readonly = true
@@ -244,7 +284,7 @@ struct ContainerTests {
     #expect(result.lines == ["/bin/busybox", "1"], "\(result)")
   }
 
-  @Test(.enabled(if: KernelFeatures.version >= .init(6, 13), "needs Linux 6.13: idmapped layers by descriptor"))
+  @Test(.enabled(if: KernelFeatures.version >= .init(5, 19), "needs Linux 5.19: idmapped layers"))
   func aUserNamespaceMapsRoot() throws {
     let result = try box.sh("id -u; touch /new && stat -c %u /new /bin/busybox; cat /proc/self/uid_map; hostname") {
       $0.spec.linux?.namespaces?.append(.init(type: "user"))
@@ -265,6 +305,54 @@ struct ContainerTests {
     #expect(
       result.lines.map { $0.split(separator: " ").joined(separator: " ") } == ["0", "0", "0", "0 100000 65536", "box"],
       "\(result)")
+  }
+
+  @Test(
+    .enabled(if: KernelFeatures.version >= .init(5, 19), "needs Linux 5.19: idmapped layers"), arguments: [false, true])
+  func theDiskKeepsTheContainersIDs(legacy: Bool) throws {
+    let bind = box.folder.appending("data-\(legacy)").string
+    try Files.makeDirectory(bind, mode: 0o755)
+    var upper = ""
+    let result = try box.sh("echo x >>/etc/group; rm /etc/passwd; touch /new /data/made; stat -c %u /data/made") {
+      upper = Box.upper($0)
+      $0.legacyOverlay = legacy
+      $0.spec.linux?.namespaces?.append(.init(type: "user"))
+      $0.spec.linux?.uidMappings = [.init(containerID: 0, hostID: 100_000, size: 65536)]
+      $0.spec.linux?.gidMappings = [.init(containerID: 0, hostID: 100_000, size: 65536)]
+      $0.spec.mounts?.append(.init(destination: "/data", type: "bind", source: bind, options: ["bind", "idmap"]))
+    }
+    #expect(result.lines == ["0"], "\(result)")
+    #expect(try FileStatus(bind + "/made").uid == 0)
+    for path in ["/new", "/etc/group"] { #expect(try FileStatus(upper + path).uid == 0, "\(path)") }
+    let refused = try box.sh("true") {
+      $0.spec.linux?.namespaces?.append(.init(type: "user"))
+      $0.spec.linux?.uidMappings = [.init(containerID: 0, hostID: 100_000, size: 65536)]
+      $0.spec.linux?.gidMappings = [.init(containerID: 0, hostID: 100_000, size: 65536)]
+      $0.spec.mounts?.append(
+        .init(destination: "/data", type: "bind", source: "/proc/sys", options: ["bind", "idmap"]))
+    }
+    #expect(refused.container.faultCode == "unsupported")
+    #expect(
+      refused.container.message?.contains("the file system proc does not support idmapped mounts") == true, "\(refused)"
+    )
+  }
+
+  @Test func aBindFromAnotherMountNamespaceFollowsNoLink() throws {
+    let own = "/proc/\(getpid())/ns/mnt"
+    func run(_ source: String) throws -> Box.Result {
+      try box.sh("cat /data/file") {
+        $0.spec.mounts?.append(
+          .init(destination: "/data", type: "bind", source: source, options: ["bind", "namespace=\(own)"]))
+      }
+    }
+    let folder = box.folder.appending("shared").string
+    try Files.makeDirectory(folder, mode: 0o755)
+    try DurableFile.write(box.folder.appending("shared/file"), Array("there".utf8), mode: 0o644, durable: false)
+    #expect(try run(folder).lines == ["there"])
+    symlink(folder, box.folder.appending("link").string)
+    let link = try run(box.folder.appending("link").string)
+    #expect(link.container.message?.contains("cannot open") == true, "\(link)")
+    #expect(try run("/no/such").container.message?.contains("does not exist") == true)
   }
 
   @Test func kernelSettingsStayInTheNamespace() throws {

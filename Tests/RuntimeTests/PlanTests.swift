@@ -15,6 +15,8 @@ import Testing
     #expect(options.parameters.map(\.key) == ["size", "x"])
     #expect(options.parameters.map(\.value) == ["64m", nil])
     #expect(MountOptions(["rro"]).setRecursively == .readOnly)
+    let own = MountOptions(["bind", "gantry.host", "gantry.subpath=a=b/c"])
+    #expect(own.isMadeByHost && own.part == "a=b/c" && own.parameters.isEmpty)
     #expect(MountOptions(["defaults", ""]) == MountOptions([]))
   }
 

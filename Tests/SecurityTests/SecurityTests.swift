@@ -32,6 +32,7 @@ struct SecurityTests {
     case text(String)
     case list([String])
     case map([String: [String: String]])
+    case labels([String: String])
     init(stringLiteral value: String) { self = .text(value) }
     init(arrayLiteral elements: String...) { self = .list(elements) }
     init(dictionaryLiteral elements: (String, [String: String])...) {
@@ -43,6 +44,7 @@ struct SecurityTests {
       case .text(let text): try container.encode(text)
       case .list(let list): try container.encode(list)
       case .map(let map): try container.encode(map)
+      case .labels(let labels): try container.encode(labels)
       }
     }
   }

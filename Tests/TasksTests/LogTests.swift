@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Glibc
+import LogFormat
 import Testing
 
 @testable import ShimCore
@@ -173,6 +174,116 @@ func encode(_ chunks: [[UInt8]], finish: Bool = true, stream: String = "stdout")
     #expect(notice.log == "gantry: 4 log entries (4096 bytes) were dropped: No space left on device\n")
     #expect(notice.stream == "stderr")
     #expect(log.dropped.entries == 0)
+  }
+}
+
+/// What `records` of the compact format hold.
+func decodeRecords(_ bytes: [UInt8]) -> [(text: String, continues: Bool, part: UInt16)] {
+  var found: [(text: String, continues: Bool, part: UInt16)] = []
+  bytes.withUnsafeBytes { bytes in
+    var start = 0
+    while case .record(let record) = LogRecord.scan(UnsafeRawBufferPointer(rebasing: bytes[start...])) {
+      found.append((String(decoding: record.text, as: UTF8.self), record.continues, record.part))
+      start += record.size
+    }
+  }
+  return found
+}
+
+@Suite struct RecordLogTests {
+  let folder: String
+  var path: String { folder + "/log" }
+
+  init() throws {
+    var template = Array("/tmp/gantry-log-XXXXXX".utf8CString)
+    folder = try #require(mkdtemp(&template).map { String(cString: $0) })
+  }
+
+  private func file(_ name: String) -> [UInt8] {
+    [UInt8]((try? Data(contentsOf: URL(filePath: "\(folder)/\(name)"))) ?? Data())
+  }
+
+  private func header(_ name: String) throws -> LogRecord.Header {
+    let descriptor = open("\(folder)/\(name)", O_RDONLY)
+    defer { close(descriptor) }
+    return try #require(LogRecord.header(of: descriptor))
+  }
+
+  private func texts(_ name: String) throws -> [String] {
+    decodeRecords(Array(file(name)[try header(name).size...])).map(\.text)
+  }
+
+  @Test func piecesOfALongLineAreNumbered() {
+    defer { removeFolder(folder) }
+    var out: [UInt8] = []
+    let buffer = LogBuffer { out += $0 }
+    let encoder = LogEncoder(stream: "stdout", format: .records)
+    let long = [UInt8](repeating: 120, count: 40_000)
+    for chunk in [
+      Array("a\n\nb".utf8), Array("c\n".utf8), Array(long[..<10_000]), Array(long[10_000...]) + [10, 255, 10], [122],
+    ] {
+      chunk.withUnsafeBytes { encoder.append($0, time: LogTime(seconds: 1, nanoseconds: 2), into: buffer) }
+    }
+    encoder.finish(time: LogTime(seconds: 1, nanoseconds: 2), into: buffer)
+    buffer.flush()
+    let records = decodeRecords(out)
+    #expect(records.map(\.text.utf8.count) == [1, 0, 2, 16_384, 16_384, 7232, 3, 1])
+    #expect(records.map(\.part) == [0, 0, 0, 1, 2, 3, 0, 1])
+    #expect(records.map(\.continues) == [false, false, false, true, true, false, false, true])
+  }
+
+  @Test func partsGoOnWithTheirPositions() throws {
+    defer { removeFolder(folder) }
+    let attributes = #"{"a":"b"}"#
+    var log = RotatingLog(path: path, maxSize: 100, maxFiles: 3, format: .records, attributes: attributes)
+    for number in 0..<12 {
+      LogRecord.bytes(Array("line \(number)".utf8), stream: 1, time: 1).withUnsafeBytes { log.write($0) }
+    }
+    #expect(try header("log").attributes == Array(attributes.utf8))
+    #expect(try header("log.1").base == header("log.2").base + UInt64(file("log.2").count))
+    #expect(try header("log").base == header("log.1").base + UInt64(file("log.1").count))
+    #expect(try texts("log.2") + texts("log.1") + texts("log") == (3..<12).map { "line \($0)" })
+    let position = log.position
+    log = RotatingLog(path: path, maxSize: 100, maxFiles: 3, format: .records, attributes: attributes)
+    #expect(log.position == position)
+  }
+
+  @Test func halfARecordIsCutOff() throws {
+    defer { removeFolder(folder) }
+    let whole = LogRecord.bytes(Array("whole".utf8), stream: 1, time: 1)
+    var log = RotatingLog(path: path, maxSize: 0, maxFiles: 2, format: .records)
+    whole.withUnsafeBytes { log.write($0) }
+    for cut in 1..<whole.count {
+      let torn = open(path, O_WRONLY | O_APPEND)
+      #expect(write(torn, whole, cut) == cut)
+      close(torn)
+      log = RotatingLog(path: path, maxSize: 0, maxFiles: 2, format: .records)
+    }
+    whole.withUnsafeBytes { log.write($0) }
+    #expect(try texts("log") == ["whole", "whole"])
+  }
+
+  @Test func whatIsNoLogIsSetAside() throws {
+    defer { removeFolder(folder) }
+    try Data("something else".utf8).write(to: URL(filePath: path))
+    let log = RotatingLog(path: path, maxSize: 0, maxFiles: 2, format: .records)
+    LogRecord.bytes(Array("whole".utf8), stream: 1, time: 1).withUnsafeBytes { log.write($0) }
+    #expect(try texts("log") == ["whole"])
+    #expect(file("log.unreadable") == Array("something else".utf8))
+  }
+
+  @Test func rotationMovesCompressedPartsToo() throws {
+    defer { removeFolder(folder) }
+    let log = RotatingLog(path: path, maxSize: 10, maxFiles: 3)
+    func write(_ text: String) { Array(text.utf8).withUnsafeBytes { log.write($0) } }
+    write("first-----\nx\n")
+    rename(path + ".1", path + ".1.gz")
+    #expect(log.uncompressedParts.isEmpty)
+    write("second----\ny\n")
+    #expect(file("log.2.gz") == Array("first-----\n".utf8))
+    #expect(log.uncompressedParts == [1])
+    write("third-----\nz\n")
+    #expect(file("log.2.gz").isEmpty && !file("log.2").isEmpty)
   }
 }
 

@@ -83,7 +83,7 @@ final class Fixture: @unchecked Sendable {  // `manager` changes between tests' 
 
   func create(
     _ id: String, _ arguments: [String], stdin: Bool = false, terminal: Bool = false, attach: AttachStreams? = nil,
-    start: Bool = true
+    start: Bool = true, health: HealthCheck? = nil
   ) async throws -> TaskAPI.CreateResult {
     let spaces = ["pid", "network", "ipc", "uts", "mount"].map { RuntimeSpec.Namespace(type: $0) }
     let mounts = [
@@ -100,7 +100,7 @@ final class Fixture: @unchecked Sendable {  // `manager` changes between tests' 
         id: id, spec: spec,
         rootfs: [MountSpec(type: "bind", source: folder.appending("rootfs").string, options: ["ro"])], stdin: stdin,
         log: LogOptions(path: folder.appending("\(id).log").string, maxSize: 1_000_000, maxFiles: 2), start: start,
-        attach: attach, seccomp: SeccompChoice(profile: "default")))
+        attach: attach, seccomp: SeccompChoice(profile: "default"), health: health))
   }
 
   func cgroup(_ id: String) -> String { "/gantry-tasks-\(getpid())/\(id)" }

@@ -31,10 +31,18 @@ struct ContainerFlags: Sendable {
 
   // Files.
   var binds: [String] = []
+  /// Paths of `-v` without a source.
+  var anonymousVolumes: [String] = []
+  var volumesFrom: [String] = []
+  var volumeDriver: String?
   var mounts: [String] = []
   var temporaryFileSystems: [String] = []
   var readOnlyRoot = false
   var devices: [String] = []
+  var deviceRules: [String] = []
+  /// `--gpus`, one entry for each time it was given.
+  var gpus: [String] = []
+  var storageOptions: [String] = []
   var sharedMemory: Int64?
 
   // Names and namespaces.
@@ -63,32 +71,14 @@ struct ContainerFlags: Sendable {
   var logDriver: String?
   var logOptions: [String] = []
   var runtime: String?
-}
 
-/// The limits that `run` and `create` can set.
-struct ResourceFlags: Sendable, Equatable {
-  /// Bytes.
-  var memory: Int64?
-  /// Bytes of memory and swap together; -1 is without a limit.
-  var memorySwap: Int64?
-  var memoryReservation: Int64?
-  /// Billionths of a processor.
-  var nanoCPUs: Int64?
-  var cpuShares: Int64?
-  /// Microseconds.
-  var cpuPeriod: Int64?
-  var cpuQuota: Int64?
-  var cpusetCPUs: String?
-  var cpusetMemories: String?
-  /// Processes; -1 is without a limit.
-  var pids: Int64?
-  var oomScoreAdjust: Int64?
-  var cgroupParent: String?
+  // How it is looked after.
+  var supervision = SupervisionFlags()
 }
 
 extension ContainerFlags {
   /// The flags that `run` and `create` share and that work.
-  static let built: [Flag<ContainerFlags>] = process + description + files + namespaces + rights + limitFlags
+  static let built: [Flag<ContainerFlags>] = process + description + files + namespaces + rights + limitFlags + supervisionFlags
 
   private static let process: [Flag<ContainerFlags>] = [
     .toggle("interactive", "i", "Keep STDIN open even if not attached") { $0.interactive = $1 },
@@ -147,17 +137,18 @@ extension ContainerFlags {
     .value("isolation", nil, "string", "Container isolation technology (\"default\")") { _, value in
       if !value.isEmpty, value != "default" { throw CommandFailure.unbuilt("--isolation \(value)", .windows) }
     },
-    .toggle("no-healthcheck", nil, "Disable any container-specified HEALTHCHECK (none runs yet)") { _, _ in },
-    .value("restart", nil, "string", "Restart policy to apply when a container exits (\"no\")") { _, value in
-      if value != "no", !value.isEmpty { throw CommandFailure.unbuilt("--restart \(value)", .restart) }
-    },
   ]
 
   private static let files: [Flag<ContainerFlags>] = [
-    .value("volume", "v", "list", "Bind mount a folder: SOURCE:TARGET[:ro]") { flags, value in
-      flags.binds.append(try BindFlag(value, workingDirectory: WorkingFolder.path).text)
+    .value("volume", "v", "list", "Mount a volume or a folder: [NAME|FOLDER:]TARGET[:ro]") { flags, value in
+      let bind = try BindFlag(value, workingDirectory: WorkingFolder.path)
+      if let text = bind.text { flags.binds.append(text) } else { flags.anonymousVolumes.append(bind.target) }
     },
-    .value("mount", nil, "mount", "Attach a filesystem mount to the container (type=bind or tmpfs)") { flags, value in
+    .value("volumes-from", nil, "list", "Mount volumes from the specified container(s)") { $0.volumesFrom.append($1) },
+    .value("volume-driver", nil, "string", "Optional volume driver for the container (\"local\")") {
+      $0.volumeDriver = $1
+    },
+    .value("mount", nil, "mount", "Attach a filesystem mount: type=bind, volume, tmpfs or image") { flags, value in
       _ = try MountFlag(value, workingDirectory: WorkingFolder.path)
       flags.mounts.append(value)
     },
@@ -166,9 +157,24 @@ extension ContainerFlags {
       flags.temporaryFileSystems.append(value)
     },
     .toggle("read-only", nil, "Mount the container's root filesystem as read only") { $0.readOnlyRoot = $1 },
-    .value("device", nil, "list", "Add a host device to the container") { flags, value in
-      _ = try DeviceFlag(value)
+    .value("device", nil, "list", "Add a host device, or one of CDI (vendor.com/class=name), to the container") {
+      flags, value in
+      if !DeviceFlag.isCDI(value) { _ = try DeviceFlag(value) }
       flags.devices.append(value)
+    },
+    .value("device-cgroup-rule", nil, "list", "Allow devices by their numbers: 'c 1:3 rwm'") { flags, value in
+      guard DeviceFlag.isRule(value) else {
+        throw CommandFailure("invalid device cgroup format '\(value)' (for example: 'c 1:3 rwm' or 'b 8:* r')")
+      }
+      flags.deviceRules.append(value)
+    },
+    .value("gpus", nil, "gpu-request", "GPU devices to add to the container ('all' to pass all GPUs)") { flags, value in
+      _ = try GPUFlag(value)
+      flags.gpus.append(value)
+    },
+    .value("storage-opt", nil, "list", "Storage option of the container: size=BYTES bounds what it writes") {
+      _ = try KeyValues.strictPair($1)
+      $0.storageOptions.append($1)
     },
     .value("shm-size", nil, "bytes", "Size of /dev/shm") { $0.sharedMemory = try Quantity.bytes($1) },
   ]
@@ -182,10 +188,12 @@ extension ContainerFlags {
     .value("net", nil, "network", "The same as --network") { flags, value in
       try flags.setNetwork(value, flag: "--net")
     },
-    .value("pid", nil, "string", "PID namespace to use") { $0.pidMode = $1 },
-    .value("ipc", nil, "string", "IPC mode to use") { $0.ipcMode = $1 },
-    .value("uts", nil, "string", "UTS namespace to use") { $0.utsMode = $1 },
-    .value("userns", nil, "string", "User namespace to use") { $0.usernsMode = $1 },
+    .value("pid", nil, "string", "PID namespace to use (host|container:NAME)") { $0.pidMode = $1 },
+    .value("ipc", nil, "string", "IPC mode to use (none|private|shareable|host|container:NAME)") { $0.ipcMode = $1 },
+    .value("uts", nil, "string", "UTS namespace to use (host)") { $0.utsMode = $1 },
+    .value("userns", nil, "string", "User namespace to use (host|private|auto[:OPTIONS]|keep-id[:OPTIONS])") {
+      $0.usernsMode = $1
+    },
     .value("cgroupns", nil, "string", "Cgroup namespace to use (host|private)") { flags, value in
       guard ["host", "private", ""].contains(value) else { throw CommandFailure("it is \"host\" or \"private\"") }
       flags.cgroupNamespace = value
@@ -214,32 +222,8 @@ extension ContainerFlags {
     },
   ]
 
-  private static let limitFlags: [Flag<ContainerFlags>] = [
-    .value("memory", "m", "bytes", "Memory limit") { $0.limits.memory = try Quantity.bytes($1) },
-    .value("memory-swap", nil, "bytes", "Memory and swap together: '-1' is without a limit") {
-      $0.limits.memorySwap = try Quantity.bytesOrUnlimited($1)
-    },
-    .value("memory-reservation", nil, "bytes", "Memory soft limit") {
-      $0.limits.memoryReservation = try Quantity.bytes($1)
-    },
-    .value("cpus", nil, "decimal", "Number of CPUs") { $0.limits.nanoCPUs = try Quantity.nanoCPUs($1) },
-    .value("cpu-shares", "c", "int", "CPU shares (relative weight)") { $0.limits.cpuShares = try Quantity.integer($1) },
-    .value("cpu-period", nil, "int", "CPU CFS period, in microseconds") {
-      $0.limits.cpuPeriod = try Quantity.integer($1)
-    },
-    .value("cpu-quota", nil, "int", "CPU CFS quota, in microseconds") { $0.limits.cpuQuota = try Quantity.integer($1) },
-    .value("cpuset-cpus", nil, "string", "CPUs in which to allow execution (0-3, 0,1)") { $0.limits.cpusetCPUs = $1 },
-    .value("cpuset-mems", nil, "string", "MEMs in which to allow execution (0-3, 0,1)") {
-      $0.limits.cpusetMemories = $1
-    },
-    .value("pids-limit", nil, "int", "Container pids limit (-1 for unlimited)") {
-      $0.limits.pids = try Quantity.integer($1)
-    },
-    .value("oom-score-adj", nil, "int", "The host's OOM preference (-1000 to 1000)") {
-      $0.limits.oomScoreAdjust = try Quantity.integer($1)
-    },
-    .value("cgroup-parent", nil, "string", "Parent cgroup for the container") { $0.limits.cgroupParent = $1 },
-  ]
+  private static let limitFlags: [Flag<ContainerFlags>] =
+    (ResourceFlags.changeable + ResourceFlags.fixed).map { $0.embedded { try $1(&$0.limits) } }
 
   private mutating func setNetwork(_ value: String, flag: String) throws {
     guard value == "none" || value == "host" else {

@@ -45,8 +45,12 @@ struct ContainerRequest {
       labels[key] = value
     }
     if !labels.isEmpty { config.labels = labels }
+    if !flags.anonymousVolumes.isEmpty {
+      config.volumes = Dictionary(flags.anonymousVolumes.map { ($0, GatewayAPI.Empty()) }) { first, _ in first }
+    }
     config.stopSignal = flags.stopSignal
     config.stopTimeout = flags.stopTimeout
+    config.healthcheck = try flags.supervision.health()
     if !flags.exposedPorts.isEmpty {
       config.exposedPorts = Dictionary(flags.exposedPorts.map { ($0, GatewayAPI.Empty()) }) { first, _ in first }
     }
@@ -58,7 +62,10 @@ struct ContainerRequest {
     var host = GatewayAPI.HostConfig()
     host.autoRemove = flags.removesItself ? true : nil
     host.networkMode = flags.network
+    host.restartPolicy = try flags.supervision.policy(removesItself: flags.removesItself)
     host.binds = some(flags.binds)
+    host.volumesFrom = some(flags.volumesFrom)
+    host.volumeDriver = flags.volumeDriver
     if !flags.mounts.isEmpty { host.mounts = try flags.mounts.map { try mount($0) } }
     if !flags.temporaryFileSystems.isEmpty {
       let pairs = flags.temporaryFileSystems.map { text in
@@ -68,13 +75,8 @@ struct ContainerRequest {
       host.tmpfs = Dictionary(pairs) { _, last in last }
     }
     host.readonlyRootfs = flags.readOnlyRoot ? true : nil
-    if !flags.devices.isEmpty {
-      host.devices = try flags.devices.map { text in
-        let device = try DeviceFlag(text)
-        return .init(
-          pathOnHost: device.host, pathInContainer: device.container, cgroupPermissions: device.permissions)
-      }
-    }
+    try setDevices(flags, &host)
+    host.storageOpt = try pairs(flags.storageOptions)
     host.shmSize = flags.sharedMemory
     host.`init` = flags.initProcess
     host.groupAdd = some(flags.groups)
@@ -103,17 +105,53 @@ struct ContainerRequest {
     return host
   }
 
+  private static func setDevices(_ flags: ContainerFlags, _ host: inout GatewayAPI.HostConfig) throws {
+    let nodes = flags.devices.filter { !DeviceFlag.isCDI($0) }
+    if !nodes.isEmpty {
+      host.devices = try nodes.map { text in
+        let device = try DeviceFlag(text)
+        return .init(
+          pathOnHost: device.host, pathInContainer: device.container, cgroupPermissions: device.permissions)
+      }
+    }
+    if !flags.deviceRules.isEmpty { host.deviceCgroupRules = flags.deviceRules }
+    var requests = try flags.gpus.map { text in
+      let gpu = try GPUFlag(text)
+      return GatewayAPI.DeviceRequest(
+        driver: gpu.driver, count: gpu.count, deviceIDs: gpu.devices.isEmpty ? nil : gpu.devices,
+        capabilities: [gpu.capabilities], options: gpu.options.isEmpty ? nil : gpu.options)
+    }
+    let names = flags.devices.filter(DeviceFlag.isCDI)
+    if !names.isEmpty { requests.append(.init(driver: "cdi", deviceIDs: names)) }
+    if !requests.isEmpty { host.deviceRequests = requests }
+  }
+
   private static func setLimits(_ limits: ResourceFlags, _ host: inout GatewayAPI.HostConfig) {
     host.memory = limits.memory
     host.memorySwap = limits.memorySwap
     host.memoryReservation = limits.memoryReservation
+    host.memorySwappiness = limits.memorySwappiness
+    host.oomKillDisable = limits.oomKillDisable ? true : nil
     host.nanoCpus = limits.nanoCPUs
     host.cpuShares = limits.cpuShares
     host.cpuPeriod = limits.cpuPeriod
     host.cpuQuota = limits.cpuQuota
+    host.cpuRealtimePeriod = limits.realtimePeriod
+    host.cpuRealtimeRuntime = limits.realtimeRuntime
     host.cpusetCpus = limits.cpusetCPUs
     host.cpusetMems = limits.cpusetMemories
     host.pidsLimit = limits.pids
+    host.blkioWeight = limits.blockWeight
+    if !limits.blockWeights.isEmpty {
+      host.blkioWeightDevice = limits.blockWeights.map { .init(path: $0.path, weight: $0.value) }
+    }
+    func throttles(_ rates: [DeviceRate]) -> [GatewayAPI.ThrottleDevice]? {
+      rates.isEmpty ? nil : rates.map { .init(path: $0.path, rate: $0.value) }
+    }
+    host.blkioDeviceReadBps = throttles(limits.readBytes)
+    host.blkioDeviceWriteBps = throttles(limits.writeBytes)
+    host.blkioDeviceReadIOps = throttles(limits.readOperations)
+    host.blkioDeviceWriteIOps = throttles(limits.writeOperations)
     host.oomScoreAdj = limits.oomScoreAdjust
     host.cgroupParent = limits.cgroupParent
   }
@@ -152,6 +190,13 @@ struct ContainerRequest {
       propagation: flag.propagation, nonRecursive: flag.nonRecursive, createMountpoint: flag.createMountpoint,
       readOnlyNonRecursive: flag.readOnlyNonRecursive, readOnlyForceRecursive: flag.readOnlyForceRecursive)
     if bind != GatewayAPI.BindOptions() { mount.bindOptions = bind }
+    let driver = GatewayAPI.VolumeDriverConfig(
+      name: flag.driver, options: flag.driverOptions.isEmpty ? nil : flag.driverOptions)
+    let volume = GatewayAPI.VolumeOptions(
+      noCopy: flag.noCopy, labels: flag.labels.isEmpty ? nil : flag.labels,
+      driverConfig: driver == .init() ? nil : driver, subpath: flag.volumeSubpath)
+    if volume != GatewayAPI.VolumeOptions() { mount.volumeOptions = volume }
+    if let subpath = flag.imageSubpath { mount.imageOptions = .init(subpath: subpath) }
     if flag.tmpfsSize != nil || flag.tmpfsMode != nil {
       mount.tmpfsOptions = .init(sizeBytes: flag.tmpfsSize, mode: flag.tmpfsMode)
     }

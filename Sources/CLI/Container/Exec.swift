@@ -99,7 +99,7 @@ struct Exec: Command {
     options.detachKeys = detachKeys
     // Docker's exec passes no signals on: they end the command itself.
     options.proxiesSignals = false
-    let attachment = Attachment(session: session, target: .exec(answer.exec), options: options)
+    let attachment = Attachment(session: session, target: .exec(answer.exec, container: container), options: options)
     let (end, signal) = try attachment.run(session.open(address), signals)
     switch end {
     case .detached: return 0

@@ -30,10 +30,10 @@ struct InspectPrinter {
   }
 }
 
-/// `gantry inspect`: everything that is known of containers or images.
+/// `gantry inspect`: everything that is known of containers, images or volumes.
 struct Inspect: Command {
   static let about = About(
-    usage: "[OPTIONS] NAME|ID [NAME|ID...]", summary: "Return low-level information on containers and images",
+    usage: "[OPTIONS] NAME|ID [NAME|ID...]", summary: "Return low-level information on containers, images and volumes",
     arity: .atLeast(1), completes: .container,
     examples: [
       ("gantry inspect web", "Everything, as JSON"), ("gantry inspect -f '{{.State.Pid}}' web", "One field"),
@@ -43,12 +43,12 @@ struct Inspect: Command {
   static let flags: [Flag<Inspect>] = [
     .value("format", "f", "string", "Format output: 'json', or a Go template") { $0.printer.format = $1 },
     .toggle("size", "s", "Display total file sizes if the type is container") { $0.size = $1 },
-    .value("type", nil, "string", "Only inspect objects of the given type (container or image)") { inspect, value in
+    .value("type", nil, "string", "Only inspect objects of the given type (container, image or volume)") {
+      inspect, value in
       switch value {
-      case "container", "image", "": inspect.type = value
+      case "container", "image", "volume", "": inspect.type = value
       case "network": throw CommandFailure.unbuilt("--type network", .network)
-      case "volume": throw CommandFailure.unbuilt("--type volume", .volumes)
-      default: throw CommandFailure("it is \"container\" or \"image\"")
+      default: throw CommandFailure("it is \"container\", \"image\" or \"volume\"")
       }
     },
   ]
@@ -62,7 +62,7 @@ struct Inspect: Command {
 
   func run(in session: Session) throws -> Int32 {
     try printer.run(names, session) { name in
-      if type != "image" {
+      if type.isEmpty || type == "container" {
         do {
           return try session.call(
             GatewayAPI.Method.containerInspect, .init(container: name, size: size ? true : nil)
@@ -71,8 +71,15 @@ struct Inspect: Command {
           // It may be an image.
         }
       }
+      if type != "volume" {
+        do {
+          return try session.call(GatewayAPI.Method.imageInspect, .init(image: name)).image
+        } catch let fault as Fault where (fault.code == .notFound || fault.code == .invalidArgument) && type.isEmpty {
+          // It may be a volume.
+        }
+      }
       do {
-        return try session.call(GatewayAPI.Method.imageInspect, .init(image: name)).image
+        return try session.call(GatewayAPI.Method.volumeInspect, .init(volume: name)).volume
       } catch let fault as Fault where fault.code == .notFound && type.isEmpty {
         throw Fault(.notFound, "No such object: \(name)")
       }

@@ -12,6 +12,7 @@ struct Logs: Command {
       ("gantry logs --since 10m -t web", "The last ten minutes, with times"),
     ])
   static let flags: [Flag<Logs>] = [
+    .toggle("details", nil, "Show extra details provided to logs") { $0.details = $1 },
     .toggle("follow", "f", "Follow log output") { $0.follow = $1 },
     .value("since", nil, "string", "Show logs since a time (2026-01-02T13:23:37Z) or a span (42m)") {
       $0.since = try Moment(flag: $1).text
@@ -24,9 +25,9 @@ struct Logs: Command {
     .value("until", nil, "string", "Show logs before a time (2026-01-02T13:23:37Z) or a span (42m)") {
       $0.until = try Moment(flag: $1).text
     },
-    .unbuilt("details", nil, .logDetails),
   ]
 
+  var details = false
   var follow = false
   var timestamps = false
   var since: String?
@@ -41,7 +42,7 @@ struct Logs: Command {
       GatewayAPI.Method.containerLogs,
       .init(
         container: container, follow: follow, stdout: true, stderr: true, since: since, until: until,
-        timestamps: timestamps ? true : nil, tail: tail))
+        timestamps: timestamps ? true : nil, tail: tail, details: details ? true : nil))
     var options = StreamPump.Options()
     options.terminal = answer.tty
     // No signal is taken as an event: ctrl-C ends the command as any other.

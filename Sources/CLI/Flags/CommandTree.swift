@@ -20,6 +20,7 @@ enum CommandTree {
       CommandNode(group: "container", "Manage containers", container),
       CommandNode(group: "image", "Manage images", image),
       CommandNode(group: "system", "Manage the engine and its services", system),
+      CommandNode(group: "volume", "Manage volumes", volume),
     ]
   }
 
@@ -46,6 +47,7 @@ enum CommandTree {
       CommandNode("tag", ImageTag.self),
       CommandNode("top", Top.self),
       CommandNode("unpause", Unpause.self),
+      CommandNode("update", Update.self),
       CommandNode("wait", Wait.self),
       CommandNode("__complete", Complete.self),
     ]
@@ -62,6 +64,7 @@ enum CommandTree {
       CommandNode("ls", ContainerList.self, aliases: ["ps", "list"]),
       CommandNode("pause", Pause.self),
       CommandNode("port", Port.self),
+      CommandNode("prune", ContainerPrune.self),
       CommandNode("rename", Rename.self),
       CommandNode("restart", Restart.self),
       CommandNode("rm", Remove.self, aliases: ["remove"]),
@@ -71,6 +74,7 @@ enum CommandTree {
       CommandNode("stop", Stop.self),
       CommandNode("top", Top.self),
       CommandNode("unpause", Unpause.self),
+      CommandNode("update", Update.self),
       CommandNode("wait", Wait.self),
     ]
   }
@@ -89,6 +93,7 @@ enum CommandTree {
       CommandNode("inspect", ImageInspect.self),
       CommandNode("load", ImageLoad.self),
       CommandNode("ls", ImageList.self, aliases: ["list"]),
+      CommandNode("prune", ImagePrune.self),
       CommandNode("rm", ImageRemove.self, aliases: ["remove"]),
       CommandNode("tag", ImageTag.self),
     ]
@@ -96,14 +101,27 @@ enum CommandTree {
 
   private static var system: [CommandNode] {
     [
+      CommandNode("df", SystemDiskUsage.self),
       CommandNode("events", Events.self),
       CommandNode("info", Info.self),
       CommandNode("logs", SystemLogs.self),
       CommandNode("metrics", SystemMetrics.self),
+      CommandNode("prune", SystemPrune.self),
       CommandNode("start", SystemStart.self),
       CommandNode("status", SystemStatus.self),
       CommandNode("stop", SystemStop.self),
       CommandNode("supervise", SystemSupervise.self),
+    ]
+  }
+
+  private static var volume: [CommandNode] {
+    [
+      CommandNode("create", VolumeCreate.self),
+      CommandNode("inspect", VolumeInspect.self),
+      CommandNode("ls", VolumeList.self, aliases: ["list"]),
+      CommandNode("prune", VolumePrune.self),
+      CommandNode("rm", VolumeRemove.self, aliases: ["remove"]),
+      CommandNode("update", VolumeUpdate.self),
     ]
   }
 
@@ -119,14 +137,12 @@ enum CommandTree {
     "push": "registries come with a later version", "login": "registries come with a later version",
     "logout": "registries come with a later version", "search": "registries come with a later version",
     "manifest": "registries come with a later version", "network": "networks come with a later version",
-    "volume": "named volumes come with a later version",
     "commit": "it comes with a later version", "cp": "it comes with a later version",
     "diff": "it comes with a later version", "export": "it comes with a later version",
     "import": "it comes with a later version", "save": "it comes with a later version",
-    "update": "it comes with a later version", "prune": "it comes with a later version",
-    "df": "it comes with a later version", "compose": "it comes with a later version",
-    "context": "set GANTRY_HOST or give --host", "plugin": "plug-ins are not a part of Gantry",
-    "swarm": "clusters are not a part of Gantry",
+    "prune": "use container, image, volume or system prune", "df": "use system df",
+    "compose": "it comes with a later version", "context": "set GANTRY_HOST or give --host",
+    "plugin": "plug-ins are not a part of Gantry", "swarm": "clusters are not a part of Gantry",
     "service": "clusters are not a part of Gantry", "stack": "clusters are not a part of Gantry",
     "node": "clusters are not a part of Gantry", "secret": "clusters are not a part of Gantry",
     "config": "clusters are not a part of Gantry", "trust": "content trust is not a part of Gantry",

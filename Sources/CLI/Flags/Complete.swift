@@ -60,6 +60,7 @@ struct Complete: Command {
       try? reader.read(words, into: &ignored)
       return reader.operands.isEmpty ? images(session) : [(":files", "")]
     case .container: return containers(session)
+    case .volume: return volumes(session)
     }
   }
 
@@ -80,6 +81,14 @@ struct Complete: Command {
     return answer.containers.flatMap { summary in
       summary.names.map { ($0.hasPrefix("/") ? String($0.dropFirst()) : $0, summary.status) }
     }
+  }
+
+  private static func volumes(_ session: Session) -> [(String, String)] {
+    let deadline = Deadline.after(seconds: 2)
+    guard let answer = try? session.gateway().call(GatewayAPI.Method.volumeList, .init(), deadline: deadline) else {
+      return []
+    }
+    return answer.volumes.map { ($0.name, $0.driver) }
   }
 
   private static func images(_ session: Session) -> [(String, String)] {

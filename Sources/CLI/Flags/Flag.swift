@@ -80,21 +80,15 @@ struct Flag<C>: Sendable {
 
 /// Why a flag of Docker's is not built: what it waits for.
 enum UnbuiltReason: Sendable {
-  case network, volumes, registry, health, restart, resources, devices, storage, logDetails, sizes, trust
+  case network, registry, clusters, sizes, trust
   case windows, engineSocket, terminalOnly, tree
 
   /// A clause for the refusal: `gantry: --publish is not built yet: <sentence>`.
   var sentence: String {
     switch self {
     case .network: "networks come with a later version"
-    case .volumes: "named volumes come with a later version; bind a folder with an absolute path instead"
+    case .clusters: "cluster volumes are not a part of Gantry, which runs on one machine"
     case .registry: "pulling from a registry comes with a later version; load the image with `gantry load`"
-    case .health: "health checks come with a later version"
-    case .restart: "restart policies come with a later version"
-    case .resources: "this resource limit comes with a later version"
-    case .devices: "device rules come with a later version; --device and --privileged work"
-    case .storage: "storage options come with a later version"
-    case .logDetails: "log details come with a later version"
     case .sizes: "container sizes come with a later version"
     case .trust: "content trust is not a part of Gantry"
     case .windows: "it is for Windows containers, and Gantry runs Linux ones"

@@ -6,7 +6,8 @@ internal import Protocol
 struct Events: Command {
   static let about = About(
     usage: "[OPTIONS]", summary: "Get real time events from the server",
-    discussion: "Filters: container, event, image, label, type. With --until in the past it ends by itself.",
+    discussion: "Filters: container, daemon, event, image, label, network, plugin, scope, type, volume. With --until in the "
+      + "past it ends by itself. A reader that is too slow finds `daemon lost` with the number of events that it missed.",
     examples: [
       ("gantry events", "Follow everything"),
       ("gantry events --since 10m --until 0s --filter container=web", "What happened to one container"),

@@ -21,6 +21,8 @@ final class Supervisor {
     var programs: FilePath
     var group: String?
     var logLevel: String?
+    /// For gantryd alone.
+    var userRemap: String?
   }
 
   private enum Condition {
@@ -112,6 +114,7 @@ final class Supervisor {
     var arguments = [service.program, "--root", settings.places.root.string, "--state", settings.places.state.string]
     if let group = settings.group { arguments += ["--group", group] }
     if let level = settings.logLevel { arguments += ["--log-level", level] }
+    if let remap = settings.userRemap, service.name == "gateway" { arguments += ["--userns-remap", remap] }
     do {
       let log = try openat2(
         nil, settings.places.log(service.program).string, [.writeOnly, .create, .append, .noFollow], mode: 0o600)

@@ -23,6 +23,9 @@ struct SystemStart: Command {
       $0.group = $1
     },
     .value("log-level", "l", "level", "Log level of the services") { $0.logLevel = $1 },
+    .value("userns-remap", nil, "string", "Give containers ids of their own: default, USER or USER:GROUP") {
+      $0.userRemap = $1
+    },
     .value("timeout", "t", "seconds", "How long to wait until every service answers") {
       $0.timeout = try Quantity.integer($1)
     },
@@ -32,6 +35,7 @@ struct SystemStart: Command {
   var programs: String?
   var group: String?
   var logLevel: String?
+  var userRemap: String?
   var timeout: Int64 = 30
   var ignoresSystemd = false
 
@@ -42,6 +46,11 @@ struct SystemStart: Command {
       throw CommandFailure("the services need root: run `sudo gantry system start`")
     }
     if !ignoresSystemd, Systemd.manages(session.options) {
+      if userRemap != nil {
+        throw CommandFailure(
+          "under systemd --userns-remap is an option of gantryd's unit: run `systemctl edit gantryd` and add it to ExecStart"
+        )
+      }
       try Systemd.run("start")
       try waitUntilAnswering(places, supervisor: nil)
       Output.write("The services run under systemd (gantry.target).\n")
@@ -78,6 +87,7 @@ struct SystemStart: Command {
     ]
     if let group = group ?? Groups.standard { arguments += ["--group", group] }
     if let logLevel { arguments += ["--log-level", logLevel] }
+    if let userRemap { arguments += ["--userns-remap", userRemap] }
     let request = SpawnRequest(
       .path(FilePath(try EnginePrograms.ownPath())), arguments: arguments,
       environment: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"],
@@ -136,16 +146,18 @@ struct SystemSupervise: Command {
     .value("bin-dir", nil, "folder", "Where the services' programs are") { $0.programs = $1 },
     .value("group", nil, "name", "Group that may use the engine") { $0.group = $1 },
     .value("log-level", nil, "level", "Log level of the services") { $0.logLevel = $1 },
+    .value("userns-remap", nil, "string", "Whose ids containers get") { $0.userRemap = $1 },
   ]
 
   var programs: String?
   var group: String?
   var logLevel: String?
+  var userRemap: String?
 
   func run(in session: Session) throws -> Int32 {
     let settings = Supervisor.Settings(
       places: EnginePlaces(session.options), programs: try EnginePrograms.folder(programs), group: group,
-      logLevel: logLevel)
+      logLevel: logLevel, userRemap: userRemap)
     try Supervisor.holdingLock(settings).run()
     return 0
   }

@@ -10,7 +10,7 @@ struct Attachment {
   /// What is attached to: signals and sizes go there.
   enum Target {
     case container(String)
-    case exec(String)
+    case exec(String, container: String)
   }
 
   /// How to attach.
@@ -115,10 +115,19 @@ struct Attachment {
       return .goOn
     }
     // Before the stream closes: an exec whose client just goes away is ended.
-    if end == .detached, case .exec(let id) = target {
-      try withExtendedLifetime(pump) { _ = try sideConnection().call(GatewayAPI.Method.execDetach, .init(exec: id)) }
-    }
+    if case .detached = end { try withExtendedLifetime(pump) { try tellDetached(sideConnection()) } }
     return (end, ending)
+  }
+
+  /// Lets the engine know that this client has let go: its events tell it, and an exec goes on without its client.
+  private func tellDetached(_ connection: BlockingConnection) throws {
+    switch target {
+    case .container(let id):
+      // A container goes on whether its event is told or not.
+      _ = try? connection.call(GatewayAPI.Method.containerDetach, .init(container: id), deadline: .after(seconds: 2))
+    case .exec(let id, _):
+      _ = try connection.call(GatewayAPI.Method.execDetach, .init(exec: id), deadline: .after(seconds: 10))
+    }
   }
 
   private func resize(_ connection: BlockingConnection) throws {
@@ -130,7 +139,7 @@ struct Attachment {
       _ = try connection.call(
         GatewayAPI.Method.containerResize,
         .init(container: id, width: Int64(size.columns), height: Int64(size.rows)), deadline: .after(seconds: 10))
-    case .exec(let id):
+    case .exec(let id, _):
       _ = try connection.call(
         GatewayAPI.Method.execResize, .init(exec: id, width: Int64(size.columns), height: Int64(size.rows)),
         deadline: .after(seconds: 10))
@@ -143,7 +152,7 @@ struct Attachment {
     case .container(let id):
       _ = try connection.call(
         GatewayAPI.Method.containerKill, .init(container: id, signal: name), deadline: .after(seconds: 10))
-    case .exec(let id):
+    case .exec(let id, _):
       _ = try connection.call(
         GatewayAPI.Method.execSignal, .init(exec: id, signal: name), deadline: .after(seconds: 10))
     }

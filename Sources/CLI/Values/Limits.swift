@@ -31,12 +31,72 @@ struct UlimitFlag: Equatable {
   ]
 }
 
+/// A `--gpus` value: `all`, a number, or fields such as `driver=nvidia,"device=0,1",capabilities=compute`.
+struct GPUFlag: Equatable {
+  var driver = ""
+  /// How many; -1 for all. 0 where devices are named.
+  var count: Int64 = 1
+  var devices: [String] = []
+  var capabilities: [String] = ["gpu"]
+  var options: [String: String] = [:]
+
+  /// Reads one value.
+  init(_ text: String) throws {
+    var keys: Set<String> = []
+    for field in try CommaSeparated.fields(text) {
+      let parts = field.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+      let key = parts.count == 2 ? parts[0] : "count"
+      let value = parts[parts.count - 1]
+      guard keys.insert(key).inserted else {
+        throw CommandFailure("gpu request key '\(key)' can be specified only once")
+      }
+      switch key {
+      case "driver": driver = value
+      case "count":
+        guard let number = value == "all" ? -1 : Int64(value) else {
+          throw CommandFailure("invalid count (\(value)): value must be either \"all\" or an integer")
+        }
+        count = number
+      case "device": devices = value.split(separator: ",").map(String.init)
+      case "capabilities": capabilities = ["gpu"] + value.split(separator: ",").map(String.init).filter { $0 != "gpu" }
+      case "options":
+        for option in value.split(separator: ",") {
+          let (name, setting) = try KeyValues.pair(String(option))
+          options[name] = setting
+        }
+      default: throw CommandFailure("unexpected key '\(key)' in '\(field)'")
+      }
+    }
+    if !devices.isEmpty {
+      guard !keys.contains("count") else { throw CommandFailure("count and device cannot both be given") }
+      count = 0
+    }
+  }
+}
+
 /// A `--device` value: `HOST[:CONTAINER[:PERMISSIONS]]`.
 struct DeviceFlag: Equatable {
   var host: String
   var container: String
   /// A choice of `r`, `w` and `m` (mknod).
   var permissions: String
+
+  /// Whether the value names a device of the Container Device Interface: `vendor.com/class=name`.
+  static func isCDI(_ text: String) -> Bool {
+    guard !text.hasPrefix("/"), let equals = text.firstIndex(of: "="), let slash = text.firstIndex(of: "/") else {
+      return false
+    }
+    return slash < equals
+  }
+
+  /// Whether `text` is a rule of the device cgroup: `c 1:3 rwm`, where a number may be `*`.
+  static func isRule(_ text: String) -> Bool {
+    let parts = text.split(separator: " ", omittingEmptySubsequences: false)
+    let numbers = parts.count == 3 ? parts[1].split(separator: ":", omittingEmptySubsequences: false) : []
+    return numbers.count == 2 && ["a", "b", "c"].contains(parts[0])
+      && numbers.allSatisfy { $0 == "*" || UInt32($0) != nil } && (1...3).contains(parts[2].count)
+      && parts[2].allSatisfy { "rwm".contains($0) }
+  }
 
   /// Reads one value.
   init(_ text: String) throws {

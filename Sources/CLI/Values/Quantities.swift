@@ -42,6 +42,15 @@ enum Quantity {
     return value
   }
 
+  /// A whole number in `range`.
+  static func integer(_ text: String, in range: ClosedRange<Int64>) throws -> Int64 {
+    let value = try integer(text)
+    guard range.contains(value) else {
+      throw CommandFailure("\(value) is not from \(range.lowerBound) to \(range.upperBound)")
+    }
+    return value
+  }
+
   /// A span of time as Go writes it (`1h30m`, `1.5s`, `100ms`), in nanoseconds.
   static func duration(_ text: String) throws -> Int64 {
     let units: [(String, Double)] = [

@@ -20,6 +20,8 @@
 #define CL_RESOLVE_NO_SYMLINKS 0x04
 #define CL_RESOLVE_BENEATH 0x08
 #define CL_RESOLVE_IN_ROOT 0x10
+/// Only what needs no wait (kernel 5.12): EAGAIN otherwise.
+#define CL_RESOLVE_CACHED 0x20
 
 #define CL_O_PATH 010000000
 #define CL_O_TMPFILE 020200000
@@ -164,6 +166,13 @@ int cl_pidfd_getfd(int pidfd, int fd);
 /// waitid(2): the fields of siginfo_t are macros. Returns 0 and `*pid` 0 when WNOHANG found nothing.
 /// `*status` is the exit code, or the signal when `*signalled` is 1; `*dumped` says that a core file was written.
 int cl_wait(int id_type, int id, int no_hang, int keep, pid_t *pid, int *signalled, int *status, int *dumped);
+/// Quotas of projects: the project of an open file or folder; setting it makes what is made below belong to it too.
+int cl_project_get(int fd, uint32_t *project);
+int cl_project_set(int fd, uint32_t project);
+/// Whether the file system of `fd` enforces limits of projects: 1, 0, or the negative errno.
+int cl_project_enforced(int fd);
+/// Sets the limit of a project in bytes, rounded up to KiB; 0 takes it away (Linux 5.14).
+int cl_project_limit(int fd, uint32_t project, uint64_t bytes);
 /// prctl(2) and ioctl(2) are variadic.
 int cl_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
 int cl_ioctl(int fd, unsigned long request, unsigned long argument);

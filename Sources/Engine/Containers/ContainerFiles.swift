@@ -9,7 +9,7 @@ import SystemPackage
 /// The files that the gateway keeps for one container and shows it: `ROOT/gateway/containers/<id>/`
 ///
 ///     hostname  hosts  resolv.conf      bound over those in /etc
-///     <id>-json.log  <id>-json.log.1 …  what it wrote
+///     <id>-json.log  <id>-json.log.1 …  what it wrote (`<id>-local.log` of that driver, `<id>-cached.log` beside others)
 ///     checkpoints/NAME                  its processes as CRIU wrote them
 struct ContainerFiles: Sendable {
   /// The container's folder.
@@ -21,6 +21,8 @@ struct ContainerFiles: Sendable {
   var resolvConf: String { folder + "/resolv.conf" }
   var log: String { "\(folder)/\(id)-json.log" }
   var checkpoints: String { folder + "/checkpoints" }
+  var localLog: String { "\(folder)/\(id)-local.log" }
+  var cachedLog: String { "\(folder)/\(id)-cached.log" }
 
   /// Makes the folder (0710, so that the container's user reaches nothing but what is bound) and the three files.
   func create(hostname: String, domainname: String, extraHosts: [String], dns: Resolver, hostNetwork: Bool) throws {

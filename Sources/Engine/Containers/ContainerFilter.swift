@@ -66,7 +66,7 @@ struct ContainerFilter: Sendable {
 
   func matches(_ definition: ContainerDefinition, _ published: Container.Published) -> Bool {
     let state = published.state
-    if !all, state.running == nil { return false }
+    if !all, !state.isUp { return false }
     if let wanted = filters["status"], !wanted.contains(state.word) { return false }
     if let exitCodes {
       guard case .exited(let exit) = state, exitCodes.contains(exit.code) else { return false }
@@ -99,7 +99,9 @@ struct ContainerFilter: Sendable {
       guard wanted.contains(where: { Self.names($0, ports) }) else { return false }
     }
     if filters["publish"] != nil { return false }  // nothing is published yet
-    if let wanted = filters["health"], !wanted.contains("none") { return false }
+    if let wanted = filters["health"] {
+      guard wanted.contains(definition.health(published)?.rawValue ?? "none") else { return false }
+    }
     if (try? filters.boolean("is-task")) == true { return false }
     return true
   }

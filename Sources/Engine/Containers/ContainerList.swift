@@ -55,7 +55,7 @@ extension Engine {
       id: definition.id, names: ["/" + published.name], image: definition.image, imageID: definition.imageID,
       command: definition.command, created: definition.created.seconds, ports: ports,
       labels: definition.config.labels ?? [:], state: published.state.word,
-      status: StatusText.status(published.state, now: now),
+      status: StatusText.status(published.state, health: definition.health(published), now: now),
       hostConfig: .init(networkMode: mode), networkSettings: .init(networks: [mode: .object([:])]),
       mounts: definition.mounts.filter { $0.kind != .tmpfs }.map(Engine.mountPoint))
   }
@@ -87,9 +87,13 @@ extension Engine {
     if let mount = (try? await snapshots.mounts(.init(key: definition.id)).mounts)?.first {
       graph = Engine.graph(mount)
     }
+    var health = container.lastHealth
+    if definition.checksHealth, container.state.running != nil {
+      health = (try? await tasks.health(.init(id: definition.id)).health) ?? health
+    }
     return Inspect(
       definition: definition, published: container.published, execs: execs.running(in: definition.id), graph: graph,
-      sizes: wanted ? await sizes(definition, await imageSizes()) : nil,
+      health: health, sizes: wanted ? await sizes(definition, await imageSizes()) : nil,
       hostname: SpecBuilder.hostname(
         id: definition.id, config: definition.config, hostConfig: definition.hostConfig, machine: machine))
   }

@@ -3,11 +3,18 @@ import Faults
 /// Where a container is in its life. Each case carries what exists only then.
 ///
 ///     created ──start──▶ starting ──▶ running ◀──▶ paused
-///        ▲                   │           │           │
-///        │                (fails)      (exit)      (exit)
-///        │                   ▼           ▼           ▼
-///        └──(never ran)── exited ◀───────┴───────────┘ ──start──▶ starting …
-///     any but running ──remove──▶ removing ──(cannot be cleaned)──▶ dead
+///        ▲                │    ▲         │           │
+///        │            (fails)  │      (exit)      (exit)
+///        │                │  (due)       ├───────────┤
+///        │                │    │         ▼           ▼
+///        │                │    └── restarting    exited ──start──▶ starting …
+///        │                ▼             │           ▲
+///        └──(never ran)── exited ◀──(stop, kill)────┘
+///     any but running and restarting ──remove──▶ removing ──(cannot be cleaned)──▶ dead
+///
+/// An end leads to `restarting` when the container's restart policy says so (`Restarts`), and to `exited` when it does not.
+/// A restart is a start like any other, with a task of its own: the gateway waits, and a gateway that is killed meanwhile
+/// finds the row and waits for what is left of the time. To clients `restarting` is a kind of running, as in Docker.
 enum ContainerState: Sendable, Equatable {
   /// It never ran.
   case created
@@ -19,6 +26,8 @@ enum ContainerState: Sendable, Equatable {
   case paused(Running)
   /// It ran, or a start of it failed.
   case exited(Exited)
+  /// It ran, and waits to be started again by its restart policy.
+  case restarting(Restarting)
   /// It is being taken apart.
   case removing(last: Exited?)
   /// It could not be taken apart; another remove tries again.
@@ -48,6 +57,14 @@ enum ContainerState: Sendable, Equatable {
     var error: String = ""
   }
 
+  /// What exists while a container waits for its next start.
+  struct Restarting: Sendable, Equatable {
+    /// The end of the run before.
+    var last: Exited
+    /// When it is started.
+    var due: Timestamp
+  }
+
   /// Docker's word for the state.
   var word: String {
     switch self {
@@ -56,6 +73,7 @@ enum ContainerState: Sendable, Equatable {
     case .paused: "paused"
     // A container that never ran stays `created`, also after a start that failed.
     case .exited(let exit): exit.startedAt == nil ? "created" : "exited"
+    case .restarting: "restarting"
     case .removing: "removing"
     case .dead: "dead"
     }
@@ -69,6 +87,14 @@ enum ContainerState: Sendable, Equatable {
     }
   }
 
+  /// What lists show without `--all`: it runs, or is about to again.
+  var isUp: Bool {
+    switch self {
+    case .running, .paused, .restarting: true
+    default: false
+    }
+  }
+
   /// The end of the last run that ended.
   var last: Exited? {
     switch self {
@@ -76,6 +102,7 @@ enum ContainerState: Sendable, Equatable {
     case .starting(let last), .removing(let last), .dead(_, let last): last
     case .running(let running), .paused(let running): running.last
     case .exited(let exited): exited
+    case .restarting(let waiting): waiting.last
     }
   }
 
@@ -84,10 +111,16 @@ enum ContainerState: Sendable, Equatable {
     switch self {
     case .created: return .starting(last: nil)
     case .exited(let exited): return .starting(last: exited)
-    case .running, .paused: throw Fault(.notModified, "Container \(name) is already running")
+    case .running, .paused, .restarting: throw Fault(.notModified, "Container \(name) is already running")
     case .starting: throw Fault(.conflict, "Container \(name) is being started")
     case .removing, .dead: throw Fault(.conflict, "Container \(name) is marked for removal and cannot be started")
     }
+  }
+
+  /// The state while its restart policy starts it; nil when that is not wanted any more.
+  var startingAgain: ContainerState? {
+    if case .restarting(let waiting) = self { return .starting(last: waiting.last) }
+    return nil
   }
 
   /// The state when the init runs.
@@ -109,6 +142,7 @@ enum ContainerState: Sendable, Equatable {
     switch self {
     case .running(let running): return .paused(running)
     case .paused: throw Fault(.conflict, "Container \(name) is already paused")
+    case .restarting: throw Self.isRestarting(name)
     default: throw Fault(.conflict, "Container \(name) is not running")
     }
   }
@@ -119,6 +153,11 @@ enum ContainerState: Sendable, Equatable {
     case .paused(let running): return .running(running)
     default: throw Fault(.conflict, "Container \(name) is not paused")
     }
+  }
+
+  /// Docker's refusal of what needs a running container.
+  static func isRestarting(_ name: String) -> Fault {
+    Fault(.conflict, "Container \(name) is restarting, wait until the container is running")
   }
 
   /// The state while it is taken apart, or why that cannot be: it runs and `force` was not asked.
@@ -133,6 +172,11 @@ enum ContainerState: Sendable, Equatable {
       throw Fault(
         .conflict,
         "cannot remove container \"\(name)\": container is paused and must be unpaused first, or force remove")
+    case .restarting where !force:
+      throw Fault(
+        .conflict,
+        "cannot remove container \"\(name)\": container is restarting: stop the container before removing or force remove"
+      )
     case .starting where !force:
       throw Fault(.conflict, "cannot remove container \"\(name)\": it is being started")
     case .removing:

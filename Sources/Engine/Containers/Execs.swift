@@ -7,8 +7,11 @@ struct ExecRecord: Sendable {
   let id: String
   let container: String
   let config: GatewayAPI.ExecConfig
+  /// Its process on the host; nil until it is known to run.
   var pid: Int?
   var exit: Int?
+  /// An end that was told before it was known to run.
+  var earlyExit: Int?
 
   var isRunning: Bool { exit == nil }
 
@@ -45,7 +48,15 @@ final class ExecDirectory: Sendable {
     }
   }
 
-  func started(_ id: String, pid: Int) { state.withLock { $0.records[id]?.pid = pid } }
+  /// An exec's process runs: `tell` is called before anybody can tell of its end. Returns the code of an end that was heard
+  /// of before; call `ended` with it.
+  func started(_ id: String, pid: Int, _ tell: () -> Void) -> Int? {
+    state.withLock { state in
+      state.records[id]?.pid = pid
+      tell()
+      return state.records[id]?.earlyExit
+    }
+  }
 
   /// Takes an exec out that could not be started.
   func remove(_ id: String) { state.withLock { _ = $0.records.removeValue(forKey: id) } }
@@ -66,10 +77,25 @@ final class ExecDirectory: Sendable {
     }
   }
 
-  /// Notes how an exec ended and answers who waits; nil when that is known or the exec is not ours.
-  func ended(_ id: String, code: Int) -> ExecRecord? {
-    let (record, waiters) = state.withLock { state -> (ExecRecord?, [CheckedContinuation<Int, any Error>]) in
-      guard let record = state.records[id], record.exit == nil else { return (nil, []) }
+  /// Notes how an exec ended, tells it, and answers who waits. Nothing is done when that is known, the exec is not ours, or
+  /// it is not known to run yet: then the end is kept for `started`.
+  func ended(_ id: String, code: Int, _ tell: () -> Void) {
+    end(id, code) { state in
+      guard state.records[id]?.pid != nil else {
+        state.records[id]?.earlyExit = code
+        return false
+      }
+      tell()
+      return true
+    }
+  }
+
+  /// Notes that an exec could not be started, with the exit code that says so.
+  func failed(_ id: String, code: Int) { end(id, code) { _ in true } }
+
+  private func end(_ id: String, _ code: Int, _ isDue: (inout State) -> Bool) {
+    let waiters = state.withLock { state -> [CheckedContinuation<Int, any Error>] in
+      guard let record = state.records[id], record.exit == nil, isDue(&state) else { return [] }
       state.records[id]?.exit = code
       state.ended.append(id)
       state.endedBytes += record.weight
@@ -81,15 +107,14 @@ final class ExecDirectory: Sendable {
         oldest += 1
       }
       state.ended.removeFirst(oldest)
-      return (state.records[id] ?? record, (state.waiters.removeValue(forKey: id) ?? []).map(\.continuation))
+      return (state.waiters.removeValue(forKey: id) ?? []).map(\.continuation)
     }
     for waiter in waiters { waiter.resume(returning: code) }
-    return record
   }
 
-  /// Ends everything that still runs in a container that ended: its processes are gone.
-  func containerEnded(_ container: String) {
-    for id in running(in: container) { _ = ended(id, code: 137) }
+  /// Ends everything that still runs in a container that ended, and tells it: its processes are gone.
+  func containerEnded(_ container: String, _ tell: (_ id: String) -> Void) {
+    for id in running(in: container) { ended(id, code: 137) { tell(id) } }
   }
 
   func containerRemoved(_ container: String) {

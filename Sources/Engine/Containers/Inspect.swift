@@ -10,6 +10,8 @@ struct Inspect {
   let execs: [String]
   /// The overlay's folders, when they are known.
   let graph: [String: String]
+  /// The last word of its health check, when there was one.
+  let health: HealthState?
   /// Bytes that the container wrote, when asked for.
   let sizes: (written: Int64, total: Int64)?
   let hostname: String
@@ -18,6 +20,7 @@ struct Inspect {
     let arguments = ImageMerge.arguments(definition.config)
     var host = try Inspect.encode(definition.hostConfig)
     for (key, value) in Inspect.hostDefaults where host[key] == nil || host[key] == .null { host[key] = value }
+    host["RestartPolicy"] = .object(try Inspect.encode(published.restarts.policy.wire))
     if host["NetworkMode"] == .string("") || host["NetworkMode"] == .string("default") {
       host["NetworkMode"] = .string("none")
     }
@@ -43,19 +46,19 @@ struct Inspect {
       "Created": .string(definition.created.text()),
       "Path": .string(arguments.first ?? ""),
       "Args": .array(arguments.dropFirst().map(JSONValue.string)),
-      "State": .object(Inspect.state(published.state)),
+      "State": .object(state()),
       "Image": .string(definition.imageID),
       "ResolvConfPath": .string(definition.files.resolvConf),
       "HostnamePath": .string(definition.files.hostname),
       "HostsPath": .string(definition.files.hosts),
-      "LogPath": .string(((try? LogSettings(definition.hostConfig))?.disabled ?? false) ? "" : definition.files.log),
+      "LogPath": .string((try? LogSettings(definition.hostConfig).driver) == .jsonFile ? definition.files.log : ""),
       "Name": .string("/" + published.name),
-      "RestartCount": .int(0),
+      "RestartCount": .int(Int64(published.restarts.count)),
       "Driver": .string("overlay2"),
       "Platform": .string("linux"),
       "MountLabel": .string(""),
       "ProcessLabel": .string(""),
-      "AppArmorProfile": .string(""),
+      "AppArmorProfile": .string((try? SecurityOptions(definition.hostConfig))?.appArmor ?? ""),
       "ExecIDs": execs.isEmpty ? .null : .array(execs.map(JSONValue.string)),
       "HostConfig": .object(host),
       "GraphDriver": .object([
@@ -75,12 +78,32 @@ struct Inspect {
     return .object(result)
   }
 
+  /// Docker's `State` with the health of a container that is looked after.
+  private func state() -> [String: JSONValue] {
+    var state = Inspect.state(published.state)
+    guard let status = definition.health(published) else { return state }
+    state["Health"] = .object([
+      "Status": .string(published.state.running == nil ? status.rawValue : (health?.status ?? status).rawValue),
+      "FailingStreak": .int(health?.failingStreak ?? 0),
+      "Log": .array(
+        (health?.log ?? []).map { result in
+          .object([
+            "Start": .string(result.start), "End": .string(result.end), "ExitCode": .int(result.exitCode),
+            "Output": .string(result.output),
+          ])
+        }),
+    ])
+    return state
+  }
+
   /// Docker's `State`.
   static func state(_ state: ContainerState) -> [String: JSONValue] {
     let running = state.running
     let last = state.last
     var paused = false
     if case .paused = state { paused = true }
+    var restarting = false
+    if case .restarting = state { restarting = true }
     var error = running == nil ? last?.error ?? "" : ""
     var dead = false
     if case .dead(let reason, _) = state {
@@ -89,9 +112,9 @@ struct Inspect {
     }
     return [
       "Status": .string(state.word),
-      "Running": .bool(running != nil),
+      "Running": .bool(running != nil || restarting),
       "Paused": .bool(paused),
-      "Restarting": .bool(false),
+      "Restarting": .bool(restarting),
       "OOMKilled": .bool(running == nil && last?.oomKilled ?? false),
       "Dead": .bool(dead),
       "Pid": .int(Int64(running?.pid ?? 0)),

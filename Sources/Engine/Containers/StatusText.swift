@@ -1,3 +1,5 @@
+import Protocol
+
 /// The words of `docker ps`'s STATUS column.
 enum StatusText {
   /// A length of time as people say it: `Less than a second`, `5 seconds`, `About a minute`, `3 hours`, `2 weeks`.
@@ -21,16 +23,19 @@ enum StatusText {
     return "\(seconds / 3600 / 24 / 365) years"
   }
 
-  /// The status of a container in `state` at `now`: `Up 5 seconds (Paused)`, `Exited (0) 3 minutes ago`, `Created`.
-  static func status(_ state: ContainerState, now: Timestamp) -> String {
+  /// The status of a container at `now`: `Up 5 seconds (healthy)`, `Exited (0) 3 minutes ago`, `Restarting (1) …`, `Created`.
+  static func status(_ state: ContainerState, health: HealthStatus? = nil, now: Timestamp) -> String {
+    func ago(_ moment: Timestamp) -> String { duration(nanoseconds: now.nanoseconds - moment.nanoseconds) }
     switch state {
     case .created, .starting: return "Created"
-    case .running(let running): return "Up \(duration(nanoseconds: now.nanoseconds - running.startedAt.nanoseconds))"
-    case .paused(let running):
-      return "Up \(duration(nanoseconds: now.nanoseconds - running.startedAt.nanoseconds)) (Paused)"
+    case .running(let running):
+      let up = "Up \(ago(running.startedAt))"
+      guard let health else { return up }
+      return health == .starting ? "\(up) (health: starting)" : "\(up) (\(health.rawValue))"
+    case .paused(let running): return "Up \(ago(running.startedAt)) (Paused)"
     case .exited(let exit) where exit.startedAt == nil: return "Created"
-    case .exited(let exit):
-      return "Exited (\(exit.code)) \(duration(nanoseconds: now.nanoseconds - exit.finishedAt.nanoseconds)) ago"
+    case .exited(let exit): return "Exited (\(exit.code)) \(ago(exit.finishedAt)) ago"
+    case .restarting(let waiting): return "Restarting (\(waiting.last.code)) \(ago(waiting.last.finishedAt)) ago"
     case .removing: return "Removal In Progress"
     case .dead: return "Dead"
     }

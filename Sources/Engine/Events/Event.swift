@@ -20,12 +20,18 @@ struct Event: Sendable, Equatable {
   }
 }
 
+extension Event {
+  /// What a reader that was too slow gets in the place of `count` events.
+  static func lost(_ count: Int, host: String, time: Timestamp) -> Event {
+    Event("daemon", "lost", actor: host, attributes: ["name": host, "count": String(count)], time: time)
+  }
+}
+
 /// Which events are asked for.
 struct EventFilter: Sendable {
   private static let known: Set<String> = [
     "config", "container", "daemon", "event", "image", "label", "network", "node", "plugin", "scope", "secret",
-    "service",
-    "type", "volume",
+    "service", "type", "volume",
   ]
   private let filters: Filters
 
@@ -43,25 +49,29 @@ struct EventFilter: Sendable {
     }
     if let wanted = filters["type"], !wanted.contains(event.type) { return false }
     if let wanted = filters["scope"], !wanted.contains("local") { return false }
-    if let wanted = filters["container"] { guard event.type == "container", named(event, wanted) else { return false } }
     if let wanted = filters["image"] {
-      let name = event.type == "image" ? event.attributes["name"] : event.attributes["image"]
-      let stripped = name.map { String($0.split(separator: ":").first ?? "") }
-      guard
-        wanted.contains(where: { $0 == name || $0 == stripped || (event.type == "image" && $0 == event.actor) })
-      else { return false }
+      let name = (event.type == "image" ? event.attributes["name"] : event.attributes["image"]) ?? ""
+      let names = [event.actor, name, Self.withoutTag(event.actor), Self.withoutTag(name)]
+      guard wanted.contains(where: names.contains) else { return false }
     }
-    for kind in ["network", "volume", "plugin", "daemon", "node", "service", "secret", "config"] {
+    for kind in ["container", "network", "volume", "plugin", "daemon", "node", "service", "secret", "config"] {
       if let wanted = filters[kind] { guard event.type == kind, named(event, wanted) else { return false } }
     }
     return filters.matchesLabels(event.attributes)
   }
 
+  /// Whether one of `wanted` begins the id or the name of what an event is about, as Docker compares them.
   private func named(_ event: Event, _ wanted: [String]) -> Bool {
     wanted.contains { want in
       let plain = want.hasPrefix("/") ? String(want.dropFirst()) : want
-      return event.actor == plain || event.attributes["name"] == plain
-        || (plain.utf8.count >= 4 && Identifier.isHex(plain) && event.actor.hasPrefix(plain))
+      return event.actor.hasPrefix(plain) || (event.attributes["name"] ?? "").hasPrefix(plain)
     }
+  }
+
+  /// `host:5000/name:tag` as `host:5000/name`.
+  private static func withoutTag(_ name: String) -> String {
+    let last = name.split(separator: "/", omittingEmptySubsequences: false).last ?? ""
+    guard let colon = last.lastIndex(of: ":") else { return name }
+    return String(name.dropLast(last.distance(from: colon, to: last.endIndex)))
   }
 }

@@ -10,7 +10,8 @@ extension Engine: GatewayService {
   ) async throws(Fault) -> GatewayAPI.ContainerCreateResult {
     try await shielded { [self] in
       let made = try await create(
-        name: params.name, config: params.config, hostConfig: params.hostConfig, platform: params.platform)
+        name: params.name, config: params.config, hostConfig: params.hostConfig, platform: params.platform,
+        caller: Caller(context))
       return .init(id: made.id, warnings: made.warnings)
     }
   }
@@ -22,7 +23,7 @@ extension Engine: GatewayService {
     try await shielded { [self] in
       let made = try await run(
         name: params.name, config: params.config, hostConfig: params.hostConfig, platform: params.platform,
-        attach: params.attach)
+        attach: params.attach, caller: Caller(context))
       return .init(id: made.id, warnings: made.warnings, stream: made.stream)
     }
   }
@@ -95,6 +96,15 @@ extension Engine: GatewayService {
     }
   }
 
+  /// Changes a container's limits.
+  public func containerUpdate(
+    _ params: GatewayAPI.ContainerUpdateParams, _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerUpdateResult {
+    try await shielded { [self] in
+      .init(warnings: try await update(directory.resolve(params.container), params.update))
+    }
+  }
+
   /// Freezes a container.
   public func containerPause(
     _ params: GatewayAPI.ContainerPauseParams, _ context: CallContext
@@ -146,6 +156,21 @@ extension Engine: GatewayService {
       let stream = try await attach(
         container, streams: AttachStreams(stdin: params.stdin, stdout: params.stdout, stderr: params.stderr))
       return .init(stream: stream, tty: container.definition.terminal)
+    }
+  }
+
+  /// A client has let go of a container's or an exec's streams.
+  public func containerDetach(
+    _ params: GatewayAPI.ContainerDetachParams, _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerDetachResult {
+    try await faulted {
+      let container = try directory.resolve(params.container)
+      if let exec = params.exec {
+        publish("exec_detach", container, ["execID": try execs.find(exec).id])
+      } else {
+        publish("detach", container)
+      }
+      return .init()
     }
   }
 

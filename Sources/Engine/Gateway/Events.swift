@@ -14,14 +14,26 @@ extension Engine {
       guard let connection = context.connection else {
         throw Fault(.unsupported, "events need a connection to be sent on")
       }
-      let (past, future) = events.subscribe(since: since, until: until)
+      let (past, future) = events.subscribe(filter, since: since, until: until)
+      let host = machine.hostname
       let task = Task {
-        for event in past where filter.matches(event) {
-          guard connection.notify(GatewayAPI.Notification.eventEvent, event.wire) else { return }
+        for event in past {
+          guard connection.notify(GatewayAPI.Notification.eventEvent, event.wire) else { break }
+          await connection.drained()
         }
-        await Self.deliver(future, until: until) { event in
-          !filter.matches(event) || connection.notify(GatewayAPI.Notification.eventEvent, event.wire)
+        await Self.deliver(future, until: until) { item in
+          let event =
+            switch item {
+            case .event(let event): event
+            case .lost(let count, let time): Event.lost(count, host: host, time: time)
+            }
+          // The next one is taken when this one has gone: what comes meanwhile waits in the subscription, whose length is
+          // bounded.
+          guard connection.notify(GatewayAPI.Notification.eventEvent, event.wire) else { return false }
+          await connection.drained()
+          return true
         }
+        future.end()
         connection.notify(GatewayAPI.Notification.eventEnd, .init())
       }
       connection.onClose { task.cancel() }
@@ -29,15 +41,16 @@ extension Engine {
     }
   }
 
-  /// Hands on events until `until`, the end of the stream (the subscriber lags behind), or `send` says no.
+  /// Hands on events until `until`, the end of the connection, or until `send` says no.
   private static func deliver(
-    _ stream: AsyncStream<Event>, until: Timestamp?, _ send: @escaping @Sendable (Event) -> Bool
+    _ subscription: EventSubscription, until: Timestamp?,
+    _ send: @escaping @Sendable (EventSubscription.Item) async -> Bool
   ) async {
     await withTaskGroup(of: Void.self) { group in
       group.addTask {
-        for await event in stream {
-          if let until, event.time > until { return }
-          guard send(event) else { return }
+        while let item = await subscription.next() {
+          if let until, case .event(let event) = item, event.time > until { return }
+          guard await send(item) else { return }
         }
       }
       if let until {
@@ -56,14 +69,15 @@ extension Engine {
     guard let container = directory.container(id: event.id) else { return }
     switch event.type {
     case .exit:
-      guard let exit = event.exit else { return }
-      background.run { [self] in
-        await exited(container, pid: event.pid.map { Int($0) }, ContainerState.Exited(exit))
-      }
+      guard let exit = event.exit,
+        let state = noteExit(container, pid: event.pid.map { Int($0) }, ContainerState.Exited(exit))
+      else { return }
+      background.run { [self] in await settle(container, state) }
     case .execExit:
       guard let exec = event.exec, let exit = event.exit else { return }
       execEnded(exec, in: container.id, code: Int(exit.code))
-    case .oom: if !container.noteOOM() { publish("oom", container) }
+    case .oom: container.noteOOM { publish("oom", container.definition, name: $0) }
+    case .health: if let health = event.health { healthChanged(container, health) }
     case .start: startedUnasked(container)
     default: break  // pause and resume are told by those who asked for them
     }

@@ -37,7 +37,9 @@ extension Engine {
       text += #""],"State":""#.utf8
       text += published.state.word.utf8
       text += #"","Status":""#.utf8
-      text += StatusText.status(published.state, now: now).utf8
+      text += StatusText.status(
+        published.state, health: container.definition.health(published), now: now
+      ).utf8
       text += #"","Ports":"#.utf8
       if published.state.running != nil, container.definition.config.exposedPorts?.isEmpty == false {
         text += try RPCCoding.encode(Engine.summary(container.definition, published, now: now).ports)

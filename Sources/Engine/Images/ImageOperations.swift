@@ -70,7 +70,7 @@ extension Engine {
     let names = (summary?.repoTags ?? []).count
     let digits = reference.hasPrefix("sha256:") ? String(reference.dropFirst(7)) : reference
     let byID = Identifier.isHex(digits) && id.dropFirst(7).hasPrefix(digits)
-    let users = directory.all.filter { $0.definition.imageID == id }
+    let users = directory.all.filter { $0.definition.imageIDs.contains(id) }
     if byID || names <= 1 {
       if let running = users.first(where: { $0.state.running != nil }) {
         let container = String(running.id.prefix(12))
@@ -96,7 +96,7 @@ extension Engine {
           "conflict: unable to delete \(short) (must be forced) - image is referenced in multiple repositories")
       }
     }
-    let inUse = force ? [] : Array(Set(directory.all.map(\.definition.imageID)))
+    let inUse = force ? [] : Array(Set(directory.all.flatMap(\.definition.imageIDs)))
     let result = try await naming(reference) {
       try await images.remove(.init(reference: reference, force: force, inUse: inUse))
     }
@@ -111,24 +111,27 @@ extension Engine {
 
   /// A container was removed: when its image had gone before it, its layers go now.
   func released(_ definition: ContainerDefinition) {
-    guard imageCache.isGone(definition.imageID),
-      !directory.all.contains(where: { $0.definition.imageID == definition.imageID })
-    else { return }
-    imageCache.forgetGone(definition.imageID)
+    let unused = definition.imageIDs.filter { id in
+      imageCache.isGone(id) && !directory.all.contains { $0.definition.imageIDs.contains(id) }
+    }
+    guard !unused.isEmpty else { return }
+    for id in unused { imageCache.forgetGone(id) }
     background.run { [self] in await pruneLayers() }
   }
 
-  /// Removes layers that no image has. When the images cannot all be asked, nothing is removed.
-  func pruneLayers() async {
+  /// Removes layers that no image has; the bytes that were freed. When the images cannot all be asked, nothing is removed.
+  @discardableResult
+  func pruneLayers() async -> Int64 {
     do {
       var keep: Set<String> = []
       for image in try await images.list(.init(all: true)).images {
         for layer in try await images.resolve(.init(reference: image.id)).image.layers { keep.insert(layer.chainID) }
       }
-      for container in directory.all { if let parent = container.definition.parent { keep.insert(parent) } }
-      _ = try await snapshots.layerPrune(.init(keep: keep.sorted()))
+      for container in directory.all { keep.formUnion(container.definition.parents) }
+      return try await snapshots.layerPrune(.init(keep: keep.sorted())).bytes
     } catch {
       log.error("cannot remove the layers of a removed image", metadata: ["error": "\(error)"])
+      return 0
     }
   }
 }

@@ -12,14 +12,21 @@ struct LogLine {
   var stream: UInt8 = 1
   /// When the shim read it.
   var time = Timestamp(nanoseconds: 0)
+  /// `attrs` as they are written; empty for none.
+  var attributes: [UInt8] = []
+  /// Where in the line the text's closing quotation mark is followed by other members, and where the time begins.
+  private(set) var layout: (middle: Int, time: Int)?
 
   /// Reads one line (without its newline) into self; false when it is no such object, so that a torn line is skipped.
   mutating func parse(_ line: UnsafeRawBufferPointer) -> Bool {
     text.removeAll(keepingCapacity: true)
     stream = 1
     time = Timestamp(nanoseconds: 0)
+    attributes.removeAll(keepingCapacity: true)
+    layout = nil
     var cursor = Cursor(bytes: line)
     var sawText = false
+    var (middle, timeStart) = (0, 0)
     guard cursor.take(123) else { return false }
     if cursor.take(125) { return false }
     repeat {
@@ -27,24 +34,29 @@ struct LogLine {
       if Cursor.equal(key, "log") {
         guard cursor.string(into: &text) else { return false }
         sawText = true
+        middle = cursor.index
       } else if Cursor.equal(key, "stream") {
         guard let value = cursor.plainString() else { return false }
         stream = Cursor.equal(value, "stderr") ? 2 : 1
       } else if Cursor.equal(key, "time") {
         guard let value = cursor.plainString(), let moment = Timestamp(rfc3339: value) else { return false }
         time = moment
+        timeStart = value.count == LogLine.timeLength ? cursor.index - value.count - 1 : 0
+      } else if Cursor.equal(key, "attrs") {
+        let start = cursor.index
+        guard cursor.skipValue() else { return false }
+        attributes.append(contentsOf: line[start..<cursor.index])
       } else if !cursor.skipValue() {
         return false
       }
     } while cursor.take(44)
-    return cursor.take(125) && sawText
+    guard cursor.take(125), sawText else { return false }
+    if middle > 0, timeStart > middle, timeStart + LogLine.timeLength + 2 == line.count { layout = (middle, timeStart) }
+    return true
   }
 
-  /// The time of a line alone, without unescaping its text (for `since` and the search in rotated files).
-  static func time(of line: UnsafeRawBufferPointer) -> Timestamp? {
-    var parsed = LogLine()
-    return parsed.parse(line) ? parsed.time : nil
-  }
+  /// The length of a time as the shim writes it.
+  static let timeLength = 30
 }
 
 /// A position in one JSON object of known shape.

@@ -1,30 +1,9 @@
-import Faults
+import LogFiles
+import LogFormat
 
-#if canImport(Glibc)
-  import Glibc
-#endif
-
-/// What of a log is asked for.
-struct LogQuery: Sendable {
-  var stdout = true
-  var stderr = true
-  /// Go on until the container ends.
-  var follow = false
-  /// Lines from this moment on.
-  var since: Timestamp?
-  /// Lines before this moment.
-  var until: Timestamp?
-  /// Each line begins with its time.
-  var timestamps = false
-  /// Only that many lines at the end; nil for all.
-  var tail: Int?
-  /// Frames of 8 bytes around each line (no terminal).
-  var framed = true
-}
-
-/// Reads a log's lines in order across its rotated files and hands them out as bytes for a client.
+/// Reads a log's entries in order across its rotated files and hands them out as bytes for a client.
 ///
-/// A pull interface, so that one slow client costs one buffer: `next` fills at most about 64 kB and says how it went.
+/// A pull interface, so that one slow client costs one buffer: `next` fills at most about 128 kB and says how it went.
 struct LogReader {
   /// How far a `next` came.
   enum Progress: Equatable {
@@ -36,60 +15,59 @@ struct LogReader {
     case ended
   }
 
-  /// Longest line that is looked at; the shim splits at 16 kB of output, which is under 100 kB even if all is escaped.
-  private static let longestLine = 1 << 20
-
   private let files: LogFiles
   private let query: LogQuery
   private var waiting: [LogFile]
   private var current: LogFile?
-  private var line = LogLine()
-  private var buffer: [UInt8] = []
-  private var start = 0
+  private let window = LogWindow()
+  private var lines: JSONLineDecoder
+  private var records: RecordDecoder
+  /// Nothing more can be read from the current file: it is damaged.
+  private var givenUp = false
 
   /// Opens the log at `path` and finds where to begin.
   init(path: String, query: LogQuery) {
     self.query = query
     files = LogFiles(path: path)
+    lines = JSONLineDecoder(query: query)
+    records = RecordDecoder(query: query)
     var opened = files.open()
     // Without `follow`, what is written from now on does not belong to the answer.
     if !query.follow, let newest = opened.last { newest.limit = newest.size }
     if let since = query.since {
-      // A file whose last line is older than that holds nothing of interest.
-      while opened.count > 1, let first = opened.first, let last = first.lastTime(), last < since {
-        opened.removeFirst()
-      }
+      // A file that was last changed before that holds nothing of interest.
+      while opened.count > 1, let first = opened.first, first.lastChange < since.nanoseconds { opened.removeFirst() }
     }
-    if let tail = query.tail, query.since == nil, query.until == nil, query.stdout, query.stderr {
-      var left = tail
-      var chosen: [LogFile] = []
-      for file in opened.reversed() {
-        if left > 0 {
-          left -= file.seek(toLast: left)
-        } else if chosen.isEmpty {
-          file.offset = file.size
-        } else {
-          break
-        }
-        chosen.insert(file, at: 0)
-        if left == 0 { break }
-      }
-      opened = chosen
-    } else if let tail = query.tail {
-      opened = LogReader.filteredTail(opened, count: tail, query: query)
+    if let tail = query.tail {
+      let all = query.since == nil && query.until == nil && query.stdout && query.stderr
+      opened = all ? LogReader.tail(opened, count: tail) : LogReader.filteredTail(opened, count: tail, query: query)
     }
     waiting = opened
-    buffer.reserveCapacity(131_072)
   }
 
-  /// With a condition on lines, tail counts lines that meet it: one pass finds where the last `count` of them begin.
+  /// The files that hold the last `count` entries, each set to where they begin.
+  private static func tail(_ files: [LogFile], count: Int) -> [LogFile] {
+    var left = count
+    var chosen: [LogFile] = []
+    for file in files.reversed() {
+      if left > 0 {
+        left -= file.seek(toLast: left)
+      } else {
+        file.offset = file.size
+      }
+      chosen.insert(file, at: 0)
+      if left == 0 { break }
+    }
+    return chosen
+  }
+
+  /// With a condition on entries, tail counts those that meet it: one pass finds where the last `count` of them begin.
   private static func filteredTail(_ files: [LogFile], count: Int, query: LogQuery) -> [LogFile] {
     var starts: [(file: Int, offset: Int64)] = []
     var first = 0
     for (index, file) in files.enumerated() {
-      var scan = LineScanner(file: file)
-      var line = LogLine()
-      while let (offset, accepted) = scan.next({ line.parse($0) && accepts(line, query) == .yes }) {
+      var scan = EntryScan(file: file, query: query)
+      while let (offset, accepted) = scan.next() {
         guard accepted, count > 0 else { continue }
         starts.append((index, offset))
         if starts.count - first > count {
@@ -109,138 +87,128 @@ struct LogReader {
     return Array(files[starts[first].file...])
   }
 
-  fileprivate enum Verdict { case yes, no, past }
-
-  private static func accepts(_ line: LogLine, _ query: LogQuery) -> Verdict {
-    if let until = query.until, line.time >= until { return .past }
-    if let since = query.since, line.time < since { return .no }
-    return (line.stream == 2 ? query.stderr : query.stdout) ? .yes : .no
-  }
-
-  /// Appends the next lines to `output` until it holds about 64 kB.
-  mutating func next(into output: inout [UInt8]) -> Progress {
-    while output.count < 65_536 {
-      if let end = newline() {
-        let verdict = buffer.withUnsafeBytes { bytes -> Verdict in
-          guard line.parse(UnsafeRawBufferPointer(rebasing: bytes[start..<end])) else { return .no }
-          return LogReader.accepts(line, query)
+  /// Appends the next entries to `output` until it is full.
+  mutating func next(into output: LogOutput) -> Progress {
+    while !output.isFull {
+      let progress: Progress =
+        switch current?.content {
+        case nil: .caughtUp
+        case .lines: decodeLines(output)
+        case .records: decodeRecords(output)
         }
-        start = end + 1
-        if verdict == .past { return .ended }
-        if verdict == .yes { emit(into: &output) }
-        continue
-      }
-      if !fill() { return .caughtUp }
+      if progress == .ended { return .ended }
+      if progress == .caughtUp, !fill() { return .caughtUp }
     }
     return .more
   }
 
-  /// Index of the newline that ends the line at `start`.
-  private func newline() -> Int? {
-    buffer.withUnsafeBytes { bytes in
-      guard start < bytes.count, let base = bytes.baseAddress,
-        let found = memchr(base + start, 10, bytes.count - start)
-      else { return nil }
-      return UnsafeRawPointer(found) - base
+  private mutating func decodeLines(_ output: LogOutput) -> Progress {
+    while !output.isFull {
+      switch lines.next(window.bytes, output) {
+      case .consumed(let count): window.consume(count)
+      case .incomplete: return .caughtUp
+      case .past: return .ended
+      }
     }
+    return .more
+  }
+
+  private mutating func decodeRecords(_ output: LogOutput) -> Progress {
+    while !output.isFull {
+      switch records.next(window.bytes, output) {
+      case .consumed(let count): window.consume(count)
+      case .incomplete: return .caughtUp
+      case .past: return .ended
+      case .damaged:
+        givenUp = true
+        return .caughtUp
+      }
+    }
+    return .more
   }
 
   /// Reads on, into the next file when this one is at its end and has a successor. False at the end of all.
   private mutating func fill() -> Bool {
-    if start > 0 {
-      buffer.removeFirst(start)
-      start = 0
-    }
-    if buffer.count > LogReader.longestLine { buffer.removeAll(keepingCapacity: true) }
     while true {
       if current == nil {
         if waiting.isEmpty, query.follow {
           waiting = files.open()  // the log did not exist when this began
         }
         if waiting.isEmpty { return false }
-        current = waiting.removeFirst()
+        begin(waiting.removeFirst())
       }
       guard let file = current else { return false }
-      let chunk = 65_536
-      let held = buffer.count
-      buffer.append(contentsOf: repeatElement(0, count: chunk))
-      let count = buffer.withUnsafeMutableBytes {
-        file.read(into: UnsafeMutableRawBufferPointer(rebasing: $0[held..<(held + chunk)]), at: file.offset)
-      }
-      buffer.removeLast(chunk - count)
-      file.offset += Int64(count)
-      if count > 0 { return true }
-      if file.offset > file.size {
-        file.offset = 0  // it was emptied in place (rotation with one file)
-        buffer.removeAll(keepingCapacity: true)
-        continue
+      if !givenUp, file.content != nil {
+        skipHeader(file)
+        if window.fill({ readOn(file, into: $0) }) > 0 { return true }
+        if file.offset > file.size {
+          begin(file)  // it was emptied in place (rotation with one file)
+          file.offset = 0
+          continue
+        }
       }
       if !waiting.isEmpty {
-        current = waiting.removeFirst()
-      } else if query.follow, let successor = files.successor(of: file.inode) {
+        begin(waiting.removeFirst())
+      } else if query.follow, let successor = files.successor(of: file) {
         // The writer may have added to the old file between our read and its rename.
-        if file.size > file.offset { continue }
-        current = successor
+        if !givenUp, file.size > file.offset { continue }
+        begin(successor)
       } else {
         return false
       }
-      buffer.removeAll(keepingCapacity: true)
     }
   }
 
-  private func emit(into output: inout [UInt8]) {
-    let stamp = query.timestamps ? 31 : 0
-    if query.framed {
-      let length = UInt32(line.text.count + stamp)
-      output.append(line.stream)
-      output.append(contentsOf: [0, 0, 0])
-      output.append(UInt8(length >> 24))
-      output.append(UInt8(length >> 16 & 255))
-      output.append(UInt8(length >> 8 & 255))
-      output.append(UInt8(length & 255))
-    }
-    if query.timestamps {
-      line.time.append(to: &output, fixed: true)
-      output.append(32)
-    }
-    output.append(contentsOf: line.text)
+  private func readOn(_ file: LogFile, into buffer: UnsafeMutableRawBufferPointer) -> Int {
+    let count = file.read(into: buffer, at: file.offset)
+    file.offset += Int64(count)
+    return count
+  }
+
+  private mutating func begin(_ file: LogFile) {
+    current = file
+    givenUp = false
+    window.removeAll()
+  }
+
+  private mutating func skipHeader(_ file: LogFile) {
+    guard case .records(let header) = file.content else { return }
+    if file.offset < Int64(header.size) { file.offset = Int64(header.size) }
+    if query.details, window.bytes.isEmpty { records.details = LogDetails.text(header.attributes) }
   }
 }
 
-/// Walks the whole lines of one file with their offsets, leaving the file's own offset alone.
-private struct LineScanner {
-  let file: LogFile
-  var position: Int64 = 0
-  var buffer: [UInt8] = []
-  var start = 0
+/// Walks the whole entries of one file with their offsets, leaving the file's own offset alone.
+private struct EntryScan {
+  private let file: LogFile
+  private var position: Int64 = 0
+  private let window = LogWindow()
+  private var lines: JSONLineDecoder
+  private let records: RecordDecoder
 
-  init(file: LogFile) { self.file = file }
+  init(file: LogFile, query: LogQuery) {
+    self.file = file
+    lines = JSONLineDecoder(query: query)
+    records = RecordDecoder(query: query)
+    if case .records(let header) = file.content { position = Int64(header.size) }
+  }
 
-  mutating func next(_ test: (UnsafeRawBufferPointer) -> Bool) -> (offset: Int64, accepted: Bool)? {
+  mutating func next() -> (offset: Int64, accepted: Bool)? {
     while true {
-      let end: Int? = buffer.withUnsafeBytes { bytes in
-        guard start < bytes.count, let base = bytes.baseAddress,
-          let found = memchr(base + start, 10, bytes.count - start)
-        else { return nil }
-        return UnsafeRawPointer(found) - base
+      let bytes = window.bytes
+      let found: (length: Int, accepted: Bool)? =
+        switch file.content {
+        case nil: nil
+        case .lines: lines.test(bytes)
+        case .records: records.test(bytes)
+        }
+      if let found {
+        window.consume(found.length)
+        return (position - Int64(bytes.count), found.accepted)
       }
-      if let end {
-        let offset = position - Int64(buffer.count - start)
-        let accepted = buffer.withUnsafeBytes { test(UnsafeRawBufferPointer(rebasing: $0[start..<end])) }
-        start = end + 1
-        return (offset, accepted)
-      }
-      buffer.removeFirst(start)
-      start = 0
-      let chunk = 65_536
-      let held = buffer.count
-      buffer.append(contentsOf: repeatElement(0, count: chunk))
-      let count = buffer.withUnsafeMutableBytes {
-        file.read(into: UnsafeMutableRawBufferPointer(rebasing: $0[held..<(held + chunk)]), at: position)
-      }
-      buffer.removeLast(chunk - count)
-      position += Int64(count)
+      let count = window.fill { file.read(into: $0, at: position) }
       if count == 0 { return nil }
+      position += Int64(count)
     }
   }
 }

@@ -62,13 +62,12 @@ struct LogStream {
     defer { if notify >= 0 { close(notify) } }
 
     var reader = LogReader(path: path, query: query)
-    var output: [UInt8] = []
-    output.reserveCapacity(131_072)
+    let output = LogOutput()
     while true {
       let live = isLive()
-      output.removeAll(keepingCapacity: true)
-      let progress = reader.next(into: &output)
-      if !output.isEmpty, !send(output, to: socket) { return }
+      output.removeAll()
+      let progress = reader.next(into: output)
+      if output.count > 0, !send(output.bytes, to: socket) { return }
       switch progress {
       case .more: continue
       case .ended: return
@@ -112,16 +111,14 @@ struct LogStream {
     return true
   }
 
-  private func send(_ bytes: [UInt8], to socket: Int32) -> Bool {
-    bytes.withUnsafeBytes { buffer in
-      var offset = 0
-      while offset < buffer.count, let base = buffer.baseAddress {
-        let count = Glibc.send(socket, base + offset, buffer.count - offset, Int32(MSG_NOSIGNAL))
-        if count < 0, errno == EINTR { continue }
-        guard count > 0 else { return false }
-        offset += count
-      }
-      return true
+  private func send(_ bytes: UnsafeRawBufferPointer, to socket: Int32) -> Bool {
+    var offset = 0
+    while offset < bytes.count, let base = bytes.baseAddress {
+      let count = Glibc.send(socket, base + offset, bytes.count - offset, Int32(MSG_NOSIGNAL))
+      if count < 0, errno == EINTR { continue }
+      guard count > 0 else { return false }
+      offset += count
     }
+    return true
   }
 }

@@ -18,12 +18,12 @@ extension Engine {
   /// Writes a running container's processes to disk.
   func checkpoint(_ container: Container, name: String, folder: String?, leaveRunning: Bool) async throws {
     try CheckpointName.check(name)
-    try await container.lane.run {
-      switch container.state {
-      case .running: break
-      case .paused:
+    let run = try await container.lane.run {
+      if case .paused = container.state {
         throw Fault(.conflict, "Container \(container.name) is paused: unpause it before a checkpoint is made")
-      default: throw Fault(.conflict, "Container \(container.name) is not running")
+      }
+      guard let run = container.state.running else {
+        throw Fault(.conflict, "Container \(container.name) is not running")
       }
       let own = container.definition.files.checkpoints
       let place = "\(own)/\(name)"
@@ -35,8 +35,12 @@ extension Engine {
       let new = "\(own)/.new-\(Identifier.random(digits: 16))"
       try Folders.make(new, mode: 0o700)
       do {
-        let record = CheckpointRecord(
-          image: container.definition.imageID, try builder.build(specInput(container.definition)))
+        let definition = container.definition
+        let images = definition.hasImages ? try await prepareImages(definition) : [:]
+        let spec = try builder.build(specInput(definition, shared: sharedNamespaces(definition), images: images))
+        let record = CheckpointRecord(image: definition.imageID, spec)
+        // The end that comes with it is wanted: no restart policy follows it.
+        if !leaveRunning { await noteStopByHand(container) }
         _ = try await tasks.checkpoint(.init(id: container.id, folder: new, leaveRunning: leaveRunning))
         try DurableFile.write(FilePath("\(new)/\(CheckpointRecord.file)"), Array(JSONEncoder().encode(record)))
       } catch {
@@ -44,9 +48,10 @@ extension Engine {
         throw error
       }
       try await keep(new, as: name, in: folder, own: place)
+      return run
     }
     publish("checkpoint", container, ["checkpoint": name])
-    if !leaveRunning { _ = try await ended(container, within: 60) }
+    if !leaveRunning { _ = try await ended(container, run, within: 60) }
   }
 
   /// Gives a finished checkpoint its name. Its container may have ended by now: what cannot be copied out is kept.

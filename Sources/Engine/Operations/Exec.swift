@@ -12,6 +12,7 @@ extension Engine {
     case .running: break
     case .paused:
       throw Fault(.conflict, "Container \(container.name) is paused, unpause the container before exec")
+    case .restarting: throw ContainerState.isRestarting(container.name)
     default:
       throw Fault(.conflict, "container \(container.id) is not running")
     }
@@ -22,7 +23,8 @@ extension Engine {
     for text in arguments + (config.env ?? []) where text.utf8.contains(0) {
       throw Fault(.invalidArgument, "Cmd: an argument or variable holds a NUL byte")
     }
-    let user = [config.user, definition.config.user].compactMap { $0 }.first { !$0.isEmpty } ?? ""
+    let users = [config.user, definition.config.user, definition.userNamespace?.user]
+    let user = users.compactMap { $0 }.first { !$0.isEmpty } ?? ""
     try UserText.check(user)
     let folder = [config.workingDir, definition.config.workingDir].compactMap { $0 }.first { !$0.isEmpty } ?? ""
     let privileged = config.privileged ?? false
@@ -38,7 +40,9 @@ extension Engine {
       arguments: arguments, environment: environment, user: user,
       workingDirectory: try ContainerPath.workingDirectory(folder), terminal: config.tty ?? false,
       capabilities: capabilities)
-    if try SecurityOptions(host).noNewPrivileges { process.noNewPrivileges = true }
+    let security = try SecurityOptions(host)
+    if security.noNewPrivileges { process.noNewPrivileges = true }
+    process.apparmorProfile = privileged ? nil : security.appArmor
     if let size = config.consoleSize, size.count == 2, size[0] > 0, size[1] > 0 {
       process.consoleSize = .init(height: UInt(clamping: size[0]), width: UInt(clamping: size[1]))
     }
@@ -52,13 +56,16 @@ extension Engine {
         .init(
           id: container.id, exec: id, process: process, stdin: config.attachStdin ?? false, attach: attach,
           hold: attach == nil ? nil : true, endsWithClient: attach == nil ? nil : true))
-      execs.started(id, pid: Int(result.pid))
-      publish("exec_start: \(command)", container, ["execID": id])
+      let name = container.name
+      let early = execs.started(id, pid: Int(result.pid)) {
+        publish("exec_start: \(command)", definition, name: name, ["execID": id])
+      }
+      if let early { execEnded(id, in: container.id, code: early) }
       return (id, Int(result.pid), result.stream)
     } catch {
       switch error.code {
-      case .commandNotFound: _ = execs.ended(id, code: 127)
-      case .commandNotExecutable: _ = execs.ended(id, code: 126)
+      case .commandNotFound: execs.failed(id, code: 127)
+      case .commandNotExecutable: execs.failed(id, code: 126)
       default: execs.remove(id)
       }
       throw error
@@ -67,14 +74,16 @@ extension Engine {
 
   /// Notes the end of an exec, from the task service.
   func execEnded(_ id: String, in container: String, code: Int) {
-    guard let record = execs.ended(id, code: code), record.container == container,
-      let holder = directory.container(id: container)
-    else { return }
-    publish("exec_die", holder, ["execID": id, "exitCode": String(code)])
+    guard let holder = directory.container(id: container) else { return }
+    let name = holder.name
+    execs.ended(id, code: code) {
+      publish("exec_die", holder.definition, name: name, ["execID": id, "exitCode": String(code)])
+    }
   }
 
   /// Streams of a running container.
   func attach(_ container: Container, streams: AttachStreams) async throws -> StreamAddress {
+    if case .restarting = container.state { throw ContainerState.isRestarting(container.name) }
     guard container.state.running != nil else {
       throw Fault(
         .conflict, "You cannot attach to a stopped container, start it first: \(container.name) is not running")

@@ -7,34 +7,40 @@ extension Engine {
 
   /// Asks a container to end and, when it does not within its time, ends it. Returns when it has ended.
   func stop(_ container: Container, signal: String?, timeout: Int?) async throws {
+    await startFinished(container)
+    if await cancelRestart(container) { return publish("stop", container) }
     guard container.state.running != nil else {
-      if case .starting = container.state {
-        throw Fault(.conflict, "Container \(container.name) is being started")
-      }
       throw Fault(.notModified, "Container \(container.name) is not running")
     }
+    await noteStopByHand(container)
+    try await end(container, signal: signal, timeout: timeout)
+    publish("stop", container)
+  }
+
+  /// Ends a running container as `stop` does; what follows its end is its restart policy's.
+  func end(_ container: Container, signal: String?, timeout: Int?) async throws {
+    guard let run = container.state.running else { return }
     let config = container.definition.config
     let wanted = [signal, config.stopSignal].compactMap { $0 }.first { !$0.isEmpty } ?? "SIGTERM"
     let number = try Signals.number(wanted)
     let seconds = timeout ?? config.stopTimeout.map { Int($0) } ?? Self.stopTimeout
     try await deliver(number, to: container)
     if seconds < 0 {
-      _ = try await container.wait(.notRunning)
+      _ = try await container.wait(.endOfRun(run.startedAt))
     } else {
       var inTime = false
-      if seconds > 0 { inTime = try await ended(container, within: seconds) }
+      if seconds > 0 { inTime = try await ended(container, run, within: seconds) }
       if !inTime {
         try await deliver(9, to: container)
-        _ = try await ended(container, within: 60)
+        _ = try await ended(container, run, within: 60)
       }
     }
-    if container.state.running != nil {
+    if container.state.running?.startedAt == run.startedAt {
       throw Fault(
         .deadlineExceeded,
-        "Container \(container.name) did not end after SIGKILL: its processes hang in the kernel; see /proc/\(container.state.running?.pid ?? 0)/stack"
+        "Container \(container.name) did not end after SIGKILL: its processes hang in the kernel; see /proc/\(run.pid)/stack"
       )
     }
-    publish("stop", container)
   }
 
   /// Sends a signal to the init of a running container; thaws it when it is frozen. An ended one is fine.
@@ -47,19 +53,26 @@ extension Engine {
     guard sent != nil, case .paused = container.state else { return }  // else it ended meanwhile
     try await allowing(.notFound, .conflict) {
       _ = try await tasks.resume(.init(id: container.id))
-      try? await container.resume()
+      try? container.resume { publish("unpause", container.definition, name: $0) }
     }
   }
 
-  /// Whether the container ends within that time.
-  func ended(_ container: Container, within seconds: Int) async throws -> Bool {
+  /// Waits while a container is being started, as one that fails and is started again and again often is.
+  private func startFinished(_ container: Container) async {
+    if case .starting = container.state { await container.lane.run {} }
+  }
+
+  /// Whether a run of the container ends within that time.
+  func ended(
+    _ container: Container, _ run: ContainerState.Running, within seconds: Int
+  ) async throws -> Bool {
     try await withThrowingTaskGroup(of: Bool.self) { group in
       group.addTask {
-        _ = try await container.wait(.notRunning)
+        _ = try await container.wait(.endOfRun(run.startedAt))
         return true
       }
       group.addTask {
-        try await Task.sleep(for: .seconds(seconds))
+        try await self.clock.sleep(for: .seconds(seconds))
         return false
       }
       defer { group.cancelAll() }
@@ -70,10 +83,17 @@ extension Engine {
   /// Sends a signal, as `docker kill`.
   func kill(_ container: Container, signal: String?) async throws {
     let number = try Signals.number(signal.flatMap { $0.isEmpty ? nil : $0 } ?? "SIGKILL")
-    guard container.state.running != nil else {
+    let stopSignal = try Signals.number(container.definition.config.stopSignal.flatMap { $0.isEmpty ? nil : $0 } ?? "TERM")
+    // Other signals are words between a person and the program: its end is then its own.
+    let isStop = number == 9 || number == stopSignal
+    await startFinished(container)
+    if isStop, await cancelRestart(container) { return }
+    guard let run = container.state.running else {
+      if case .restarting = container.state { throw ContainerState.isRestarting(container.name) }
       throw Fault(
         .conflict, "cannot kill container: \(container.name): container \(container.id) is not running")
     }
+    if isStop { await noteStopByHand(container) }
     publish("kill", container, ["signal": String(number)])
     let sent = try await allowing(.notFound) {
       try await tasks.signal(.init(id: container.id, exec: nil, signal: Int64(number), all: nil))
@@ -86,17 +106,24 @@ extension Engine {
         _ = try? await tasks.resume(.init(id: container.id))
       }
       // As Docker: a kill has happened when the call returns.
-      _ = try await ended(container, within: 10)
+      _ = try await ended(container, run, within: 10)
     }
   }
 
   /// Stops a container when it runs, and starts it.
   func restart(_ container: Container, signal: String?, timeout: Int?) async throws {
-    if container.definition.autoRemove, container.state.running != nil {
-      throw Fault(.conflict, "Container \(container.name) is removed when it ends (--rm): it cannot be restarted")
+    // `--rm` means the end that is not followed by a start at once.
+    container.keep(true)
+    do {
+      try await allowing(.notModified) { try await stop(container, signal: signal, timeout: timeout) }
+      _ = try await start(container, attach: nil)
+    } catch {
+      container.keep(false)
+      if container.definition.autoRemove, case .exited(let exit) = container.state {
+        await autoRemove(container, before: exit)
+      }
+      throw error
     }
-    try await allowing(.notModified) { try await stop(container, signal: signal, timeout: timeout) }
-    _ = try await start(container, attach: nil)
     publish("restart", container)
   }
 
@@ -105,8 +132,7 @@ extension Engine {
     try await container.lane.run {
       _ = try container.state.pausing(container.name)
       _ = try await tasks.pause(.init(id: container.id))
-      try await container.pause()
-      publish("pause", container)
+      try container.pause { publish("pause", container.definition, name: $0) }
     }
   }
 
@@ -115,8 +141,7 @@ extension Engine {
     try await container.lane.run {
       _ = try container.state.resuming(container.name)
       _ = try await tasks.resume(.init(id: container.id))
-      try await container.resume()
-      publish("unpause", container)
+      try container.resume { publish("unpause", container.definition, name: $0) }
     }
   }
 
@@ -138,9 +163,8 @@ extension Engine {
         directory.release(name: new, of: container.id)
         throw error
       }
-      await container.rename(new)
+      container.rename(new) { publish("rename", container.definition, name: $0, ["oldName": "/" + old]) }
       directory.release(name: old, of: container.id)
-      publish("rename", container, ["oldName": "/" + old])
     }
   }
 
@@ -157,7 +181,9 @@ extension Engine {
       guard force else { throw Fault(.conflict, "cannot remove container \"\(container.name)\": it is being started") }
       await container.lane.run {}
     }
-    let before = try await container.beginRemoval(force: force)
+    let before = try container.beginRemoval(force: force)
+    pending.cancel(Self.restarting(container.id))
+    pending.cancel(Self.unhealthy(container.id))
     try await finishRemoval(container, wasRunning: before.running != nil, volumes: volumes)
   }
 
@@ -165,15 +191,17 @@ extension Engine {
   func finishRemoval(_ container: Container, wasRunning: Bool, volumes: Bool) async throws {
     let definition = container.definition
     await container.cleanupDone()
+    var going: [String] = []
     do {
       // With this row, a kill of the engine leaves a removal that goes on, not half a container.
-      try await store.update(id: container.id, state: container.state, durable: false)
+      try await store.update(
+        id: container.id, state: container.state, restarts: container.restarts, durable: false)
       if wasRunning {
         publish("kill", container, ["signal": "9"])
       }
       let exit = try await deleteTaskNow(container.id)
       if wasRunning, let exit { await exited(container, pid: nil, .init(exit)) }
-      async let snapshot: Void = removeSnapshotNow(container.id)
+      async let snapshot: Void = removeSnapshotsNow(definition.snapshotKeys)
       do {
         try definition.files.remove()
       } catch {
@@ -181,21 +209,25 @@ extension Engine {
         throw error
       }
       try await snapshot
-      if volumes { try await removeVolumes(definition.mounts.compactMap(\.volume)) }
+      going = self.volumes.endUse(definition, removing: volumes)
       // Not durable: should a power failure bring the row back, removing it once more does no harm.
-      try await store.delete(id: container.id, doomVolumes: false, durable: false)
+      try await store.delete(id: container.id, dooming: going, durable: false)
     } catch {
+      for name in going { self.volumes.removalFailed(name) }
+      _ = self.volumes.use(definition.volumeNames, by: container.id)
       let fault = Fault(describing: error)
-      await container.removalFailed(fault.message)
-      try? await store.update(id: container.id, state: container.state, durable: false)
+      container.removalFailed(fault.message)
+      try? await store.update(
+        id: container.id, state: container.state, restarts: container.restarts, durable: false)
       throw fault.wrapped("cannot remove container \"\(container.name)\": remove it again when the cause is gone")
     }
+    userNamespaces.release(container.id)
     tombstones.add(container.id, WaitResult(code: container.state.last?.code ?? 0))
     directory.remove(id: container.id, name: container.name)
-    await container.announceRemoval()
-    publish("destroy", container)
+    container.announceRemoval { publish("destroy", definition, name: $0) }
     execs.containerRemoved(container.id)
     released(definition)
+    try await removeVolumes(going)
   }
 }
 

@@ -8,14 +8,19 @@ extension Engine {
     guard params.stdout || params.stderr else {
       throw Fault(.invalidArgument, "Bad parameters: you must choose at least one stream")
     }
-    if try LogSettings(definition.hostConfig).disabled {
-      throw Fault(.unsupported, "configured logging driver does not support reading: the container keeps no log")
+    let settings = try LogSettings(definition.hostConfig)
+    guard settings.readable else {
+      throw Fault(
+        .unsupported,
+        "configured logging driver does not support reading: the container was created with --log-driver "
+          + settings.driver.rawValue + (settings.cacheDisabled ? " and cache-disabled" : ""))
     }
     var query = LogQuery()
     query.stdout = params.stdout
     query.stderr = params.stderr
     query.follow = params.follow
     query.timestamps = params.timestamps ?? false
+    query.details = params.details ?? false
     query.framed = !definition.terminal
     query.since = try moment("since", params.since)
     query.until = try moment("until", params.until)
@@ -25,7 +30,7 @@ extension Engine {
       }
       query.tail = count < 0 ? nil : count
     }
-    let stream = LogStream(path: definition.files.log, query: query, followers: container.followers) {
+    let stream = LogStream(path: settings.path(definition.files), query: query, followers: container.followers) {
       switch container.state {
       case .running, .paused, .starting: true
       default: false

@@ -15,6 +15,8 @@ extension Engine {
   /// | starting, by `run` | none | it never came to be: all of it is removed |
   /// | starting, by `start` | none | as before the start |
   /// | running | none | it was lost (a reboot): exited with 255, or removed with `--rm` |
+  /// | restarting | none | it goes on waiting for its start |
+  /// | exited | none | started, when its restart policy wants that of an engine's start |
   /// | removing, dead | any | the removal is finished |
   /// | none | any | the task and the snapshot are deleted |
   public func load() async throws {
@@ -22,13 +24,29 @@ extension Engine {
     let tasks = try await taskStates()
     let snapshots = try await self.snapshots.list(.init()).snapshots
     let rows = try await store.containers()
+    for (volume, isDoomed) in try await store.volumes() { volumes.load(volume, going: isDoomed) }
     for row in rows {
       guard let container = restore(row) else { continue }
+      let unknown = volumes.use(container.definition.volumeNames, by: container.id)
+      if !unknown.isEmpty {
+        log.error(
+          "a container has volumes without a row", metadata: ["container": "\(row.id)", "volumes": "\(unknown)"])
+      }
       directory.insert(container)
     }
     for container in directory.all { await reconcile(container, tasks[container.id], atStart: true) }
     removeStrangers(tasks)
     try await removeOrphans(snapshots)
+    startWithEngine(afterReboot: try noteBoot())
+  }
+
+  /// Whether the machine was started since this engine last was.
+  private func noteBoot() throws -> Bool {
+    let path = settings.folder + "/boot"
+    let last = try? SmallFile.read(path)
+    guard last != machine.boot else { return false }
+    try SmallFile.write(machine.boot, to: path)
+    return last != nil
   }
 
   /// After the task service came back: takes in what happened meanwhile.
@@ -55,11 +73,22 @@ extension Engine {
         id: row.id, created: Timestamp(nanoseconds: row.created), image: row.image, imageID: row.imageID,
         parent: row.parent, config: try decoder.decode(ContainerConfig.self, from: row.config),
         hostConfig: try decoder.decode(HostConfig.self, from: row.hostConfig),
-        mounts: try decoder.decode([PlannedMount].self, from: row.mounts), files: files(row.id), oneShot: row.oneShot)
+        mounts: try decoder.decode([PlannedMount].self, from: row.mounts), files: files(row.id),
+        userNamespace: try row.userNamespace.map { try decoder.decode(UserNamespace.self, from: $0) },
+        oneShot: row.oneShot)
+      userNamespaces.restore(definition.userNamespace, for: row.id)
       try directory.reserve(name: row.name, for: row.id)
-      return Container(definition, name: row.name, state: row.state)
+      var restarts = row.restarts
+      if row.policy == nil { restarts.policy = try RestartPolicy(definition.hostConfig.restartPolicy) }
+      return Container(definition, name: row.name, state: row.state, restarts: restarts)
     } catch {
       unreadable.withLock { _ = $0.insert(row.id) }
+      // What it may have stays.
+      if let mounts = try? JSONDecoder().decode([PlannedMount].self, from: row.mounts) {
+        _ = volumes.use(mounts.compactMap(\.volume), by: row.id)
+      } else {
+        volumes.noteDoubt()
+      }
       log.error("a container's row cannot be read", metadata: ["container": "\(row.id)", "error": "\(error)"])
       return nil
     }
@@ -89,9 +118,10 @@ extension Engine {
       guard atStart || state.running != nil else { return }
       let now: ContainerState = task.status == .paused ? .paused(running) : .running(running)
       if now != state {
-        await container.restore(now)
-        try? await store.update(id: container.id, state: now, durable: false)
+        container.restore(now)
+        try? await store.update(id: container.id, state: now, restarts: container.restarts, durable: false)
       }
+      healthRestored(container, task.health, tell: !atStart)
       for exec in task.execs {
         execs.adopt(exec, container: container.id)
         if let exit = exec.exit { execEnded(exec.exec, in: container.id, code: Int(exit.code)) }
@@ -110,15 +140,17 @@ extension Engine {
     guard let exit = task.exit else { return }
     let ended = ContainerState.Exited(exit)
     switch container.state {
-    case .exited(let known) where known.finishedAt == ended.finishedAt:
-      // Known already; only the cleanup was interrupted.
-      let cleanup = background.run { [self] in await deleteTask(container.id) }
-      await container.setCleanup(cleanup)
-      return
-    case .created, .starting, .exited:
+    case .exited, .restarting:
+      if container.state.last?.finishedAt == ended.finishedAt {
+        // Known already; only the cleanup was interrupted.
+        let cleanup = background.run { [self] in await deleteTask(container.id) }
+        container.setCleanup(cleanup)
+        return
+      }
+      fallthrough
+    case .created, .starting:
       let started = task.startedAt.flatMap { Timestamp(rfc3339: $0) } ?? ended.finishedAt
-      await container.restore(
-        .running(.init(pid: Int(task.pid), startedAt: started, last: container.state.last)))
+      container.restore(.running(.init(pid: Int(task.pid), startedAt: started, last: container.state.last)))
     default: break
     }
     await exited(container, pid: nil, ended)
@@ -144,11 +176,11 @@ extension Engine {
     switch state {
     case .starting(let last):
       if container.definition.oneShot, last == nil {
-        finishLater(container)
+        finishLater(container, neverCameToBe: true)
       } else {
         let before: ContainerState = last.map { .exited($0) } ?? .created
-        await container.restore(before)
-        try? await store.update(id: container.id, state: before, durable: false)
+        container.restore(before)
+        try? await store.update(id: container.id, state: before, restarts: container.restarts, durable: false)
       }
     case .running, .paused:
       // The list may be older than this container's start: only the service's own word counts.
@@ -167,12 +199,13 @@ extension Engine {
   }
 
   /// Removes a container that is not wanted any more, beside the caller.
-  func finishLater(_ container: Container) {
+  func finishLater(_ container: Container, neverCameToBe: Bool = false) {
     background.run { [self] in
       do {
-        if case .removing = container.state {} else { _ = try await container.beginRemoval(force: true) }
+        if case .removing = container.state {} else { _ = try container.beginRemoval(force: true) }
+        // Of a removal that was cut off only the anonymous volumes of `--rm` are known to be unwanted.
         try await finishRemoval(
-          container, wasRunning: false, volumes: container.definition.autoRemove || container.definition.oneShot)
+          container, wasRunning: false, volumes: container.definition.autoRemove || neverCameToBe)
       } catch {
         log.error("cannot finish a removal", metadata: ["container": "\(container.id)", "error": "\(error)"])
       }
@@ -190,17 +223,32 @@ extension Engine {
     }
   }
 
+  /// The container that a snapshot belongs to: its own, labelled, or one of an image that it mounts (`ID.mN`).
+  private static func owner(of snapshot: SnapshotAPI.SnapshotInfo) -> String? {
+    if snapshot.kind == .active, snapshot.labels?["gantry.container"] == snapshot.key { return snapshot.key }
+    let parts = snapshot.key.split(separator: ".")
+    guard snapshot.kind != .layer, parts.count == 2, parts[1].hasPrefix("m"), Identifier.isHex(parts[0], digits: 64)
+    else { return nil }
+    return String(parts[0])
+  }
+
   /// Removes snapshots, folders and doomed volumes that no container has.
   private func removeOrphans(_ list: [SnapshotAPI.SnapshotInfo]) async throws {
     let kept = unreadable.withLock { $0 }
     let orphans = list.filter { snapshot in
-      snapshot.kind == .active && snapshot.labels?["gantry.container"] == snapshot.key
-        && directory.container(id: snapshot.key) == nil && !kept.contains(snapshot.key)
+      guard let owner = Self.owner(of: snapshot) else { return false }
+      return directory.container(id: owner) == nil && !kept.contains(owner)
     }.map(\.key)
     if !orphans.isEmpty { background.run { [self] in await removeSnapshots(orphans) } }
 
-    let doomed = try await store.doomedVolumes()
-    if !doomed.isEmpty { background.run { [self] in try? await removeVolumes(doomed) } }
+    let doomed = try await store.volumes().filter(\.isDoomed).map(\.volume.name)
+    if !doomed.isEmpty {
+      background.run { [self] in
+        do { try await removeVolumes(doomed) } catch {
+          log.error("cannot finish the removal of volumes", metadata: ["error": "\(error)"])
+        }
+      }
+    }
 
     let folder = settings.folder + "/containers"
     for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []

@@ -5,7 +5,7 @@ import OCI
 import Protocol
 
 extension Engine {
-  /// Starts a container; `made` is its specification and the mounts of its snapshot, when they were just made.
+  /// Starts a container for a person; `made` is its specification and the mounts of its snapshot, when they were just made.
   ///
   /// With `checkpoint`, its processes go on instead of the program being run.
   ///
@@ -14,12 +14,23 @@ extension Engine {
     _ container: Container, made: (spec: RuntimeSpec, mounts: [MountSpec])? = nil, attach: AttachStreams?,
     checkpoint: (name: String, folder: String?)? = nil
   ) async throws -> StreamAddress? {
-    try await container.lane.run {
-      let before = container.state
-      if checkpoint != nil, before.running != nil {
+    try await start(container, made, attach: attach, checkpoint: checkpoint) {
+      if checkpoint != nil, container.state.running != nil {
         throw Fault(.conflict, "Container \(container.name) is running: stop it before it starts from a checkpoint")
       }
-      try await container.beginStart()
+      try container.beginStart()
+      return true
+    }
+  }
+
+  /// Starts a container when `begin` has brought it into `starting`; nothing is done when it says no.
+  func start(
+    _ container: Container, _ made: (spec: RuntimeSpec, mounts: [MountSpec])? = nil, attach: AttachStreams?,
+    checkpoint: (name: String, folder: String?)? = nil, _ begin: () throws -> Bool
+  ) async throws -> StreamAddress? {
+    try await container.lane.run {
+      let before = container.state
+      guard try begin() else { return nil }
       await container.cleanupDone()
       let created: TaskAPI.CreateResult
       do {
@@ -30,16 +41,19 @@ extension Engine {
         await startFailed(container, before, Fault(describing: error))
         throw error
       }
-      let early = await container.didStart(pid: Int(created.pid), at: .now())
       if attach != nil { publish("attach", container) }
-      publish("start", container)
-      let state = container.state
-      if early == nil, !container.definition.autoRemove {
+      publishMounts(container)
+      let early = container.didStart(pid: Int(created.pid), at: .now()) { name in
+        publish("start", container.definition, name: name)
+      }
+      if let health = early.health { healthChanged(container, health) }
+      let (state, restarts) = (container.state, container.restarts)
+      if early.exit == nil, !container.definition.autoRemove {
         // The task service knows that it runs; the row is for the time after a reboot.
         let store = self.store
-        background.run { try? await store.updateRunning(id: container.id, state: state) }
+        background.run { try? await store.updateRunning(id: container.id, state: state, restarts: restarts) }
       }
-      if let early { await exited(container, pid: nil, early) }
+      if let exit = early.exit { await exited(container, pid: nil, exit) }
       return created.stream
     }
   }
@@ -69,22 +83,38 @@ extension Engine {
       (spec, rootfs) = made
     } else {
       try prepareSources(definition)
-      (spec, rootfs) = (try builder.build(specInput(definition)), try await snapshotMounts(definition))
+      if definition.copies { try await fillVolumes(definition, onlyCutOff: true) }
+      let images = definition.hasImages ? try await prepareImages(definition) : [:]
+      spec = try builder.build(specInput(definition, shared: sharedNamespaces(definition), images: images))
+      rootfs = try await snapshotMounts(definition)
     }
-    let log = try LogSettings(definition.hostConfig)
+    let log = try LogSettings(definition.hostConfig).taskOptions(definition, name: container.name)
     var restore: (path: String, temporary: String?)?
     if let checkpoint { restore = try await restoreFolder(container, checkpoint, spec) }
     defer { if let temporary = restore?.temporary { try? Folders.removeTree(temporary) } }
-    return try await tasks.create(
+    let created = try await tasks.create(
       TaskAPI.CreateParams(
         id: definition.id, spec: spec, rootfs: rootfs, stdin: definition.config.openStdin ?? false,
         hold: attach == nil ? nil : true,
-        log: log.disabled
-          ? nil
-          : LogOptions(path: definition.files.log, maxSize: log.maxSize, maxFiles: Int64(log.maxFiles), labels: nil),
-        start: true, attach: attach, annotations: nil, seccomp: try seccomp(definition.hostConfig),
+        log: log, start: true, attach: attach, annotations: nil, seccomp: try seccomp(definition.hostConfig),
+        health: try HealthPlan(definition.config)?.check(spec: spec, config: definition.config),
         restore: restore?.path),
       CallContext(deadline: restore == nil ? nil : .after(seconds: Self.mostSecondsToRestore)))
+    try requireSharing(definition, spec)
+    return created
+  }
+
+  /// Fails when a container whose namespace was joined ended meanwhile: its pid could be another process's by now.
+  private func requireSharing(_ definition: ContainerDefinition, _ spec: RuntimeSpec) throws {
+    func pid(_ type: String) -> Int? {
+      let path = spec.linux?.namespaces?.first { $0.type == type }?.path
+      return path.flatMap { $0.split(separator: "/").dropFirst().first }.flatMap { Int($0) }
+    }
+    let joined = SharedNamespaces(pid: pid("pid"), ipc: pid("ipc"))
+    guard joined != SharedNamespaces() else { return }
+    guard try sharedNamespaces(definition) == joined else {
+      throw Fault(.conflict, "a container whose namespace was to be joined ended meanwhile: start it again first")
+    }
   }
 
   /// A large checkpoint takes its time.
@@ -121,62 +151,89 @@ extension Engine {
     default: code = 128
     }
     let cleanup = background.run { [self] in await deleteTask(container.id) }
-    await container.setCleanup(cleanup)
+    container.setCleanup(cleanup)
     let exit = ContainerState.Exited(
       code: code, startedAt: before.last?.startedAt, finishedAt: .now(), error: fault.message)
-    await container.startFailed(exit)
+    if case .restarting = before, fault.code == .unavailable || fault.code == .deadlineExceeded {
+      // The services are being restarted themselves: nothing is wrong with the container.
+      container.awaitStart(due: Timestamp(nanoseconds: Timestamp.now().nanoseconds + 1_000_000_000))
+      scheduleRestart(container, after: 1000)
+      return
+    }
+    container.startFailed(exit)
     if container.definition.autoRemove {
       await autoRemove(container, before: exit)
     } else if container.definition.oneShot, before == .created, fault.code == .unavailable {
-      finishLater(container)  // `run` was cut short by a service, and its caller never learnt the id
+      // `run` was cut short by a service, and its caller never learnt the id
+      finishLater(container, neverCameToBe: true)
     } else {
-      try? await store.update(id: container.id, state: container.state, durable: false)
+      try? await store.update(
+        id: container.id, state: container.state, restarts: container.restarts, durable: false)
     }
   }
 
-  /// Handles the end of a container's init, however it was learnt: state, row, events, and those who wait, in that order.
+  /// Handles the end of a container's init, however it was learnt: state and events, row, those who wait, in that order.
   func exited(_ container: Container, pid: Int?, _ exit: ContainerState.Exited) async {
-    guard let state = await container.noteExit(pid: pid, exit), let ended = state.last else { return }
-    execs.containerEnded(container.id)
-    if ended.oomKilled, !container.noteOOM() { publish("oom", container) }
-    let seconds = ended.startedAt.map { max(0, ended.finishedAt.seconds - $0.seconds) } ?? 0
-    publish("die", container, ["exitCode": String(ended.code), "execDuration": String(seconds)])
+    if let state = noteExit(container, pid: pid, exit) { await settle(container, state) }
+  }
+
+  /// The first half of that, which waits for nothing: the state, and the events in their order. Returns the state that
+  /// `settle` goes on from; nil when the end is known already, or comes before the start's answer.
+  func noteExit(_ container: Container, pid: Int?, _ exit: ContainerState.Exited) -> ContainerState? {
+    let definition = container.definition
+    return container.noteExit(pid: pid, exit) { name, ended, oom in
+      execs.containerEnded(container.id) { id in
+        publish("exec_die", definition, name: name, ["execID": id, "exitCode": "137"])
+      }
+      if oom { publish("oom", definition, name: name) }
+      let seconds = ended.startedAt.map { max(0, ended.finishedAt.seconds - $0.seconds) } ?? 0
+      publish(
+        "die", definition, name: name, ["exitCode": String(ended.code), "execDuration": String(seconds)])
+    }
+  }
+
+  /// The second half: the row, the cleanup, those who wait, and the next start.
+  func settle(_ container: Container, _ state: ContainerState) async {
+    guard let ended = state.last else { return }
+    publishMounts(container, ended: true)
     if case .removing = state {
-      await container.announceExit(ended)
+      container.announceExit(ended)
       return  // who removes it does the rest
     }
-    if container.definition.autoRemove {
+    if container.definition.autoRemove, !container.isKept {
       await autoRemove(container, before: ended)
       return
     }
     do {
-      try await store.update(id: container.id, state: state, durable: false)
+      try await store.update(id: container.id, state: state, restarts: container.restarts, durable: false)
     } catch {
       log.error("cannot write that a container ended", metadata: ["container": "\(container.id)", "error": "\(error)"])
     }
     let cleanup = background.run { [self] in await deleteTask(container.id) }
-    await container.setCleanup(cleanup)
-    await container.announceExit(ended)
+    container.setCleanup(cleanup)
+    container.announceExit(ended)
+    scheduleRestart(container, after: container.restarts.backoff)
   }
 
   /// Takes an ended `--rm` container out at once (row, name), answers who waits, and cleans up beside that.
-  private func autoRemove(_ container: Container, before ended: ContainerState.Exited) async {
+  func autoRemove(_ container: Container, before ended: ContainerState.Exited) async {
     let definition = container.definition
-    guard (try? await container.beginRemoval(force: true)) != nil else { return }
+    guard (try? container.beginRemoval(force: true)) != nil else { return }
+    let going = volumes.endUse(definition, removing: true)
     do {
-      try await store.delete(id: definition.id, doomVolumes: definition.hasVolumes, durable: false)
+      try await store.delete(id: definition.id, dooming: going, durable: false)
     } catch {
       log.error("cannot delete a container's row", metadata: ["container": "\(definition.id)", "error": "\(error)"])
     }
+    userNamespaces.release(definition.id)
     tombstones.add(definition.id, WaitResult(code: ended.code, error: ended.error))
     directory.remove(id: definition.id, name: container.name)
-    await container.announceRemoval()
-    publish("destroy", container)
+    container.announceRemoval { publish("destroy", definition, name: $0) }
     execs.containerRemoved(definition.id)
     background.run { [self] in
       await deleteTask(definition.id)
-      await removeSnapshots([definition.id])
-      await removeHostFiles(definition, volumes: true)
+      await removeSnapshots(definition.snapshotKeys)
+      await removeHostFiles(definition, volumes: going)
       released(definition)
     }
   }
@@ -210,12 +267,12 @@ extension Engine {
     }
   }
 
-  /// Removes a snapshot for somebody who waits.
-  func removeSnapshotNow(_ key: String) async throws {
+  /// Removes snapshots for somebody who waits.
+  func removeSnapshotsNow(_ keys: [String]) async throws {
     var attempt = 0
     while true {
       do {
-        try await allowing(.notFound) { try await snapshots.remove(.init(keys: [key])) }
+        try await allowing(.notFound) { try await snapshots.remove(.init(keys: keys)) }
         return
       } catch let fault as Fault {
         attempt += 1
@@ -245,19 +302,13 @@ extension Engine {
     log.error("cannot \(what): its service stayed away", metadata: ["id": "\(id)"])
   }
 
-  /// Deletes the files and, when asked, the anonymous volumes of a container that is gone.
-  func removeHostFiles(_ definition: ContainerDefinition, volumes: Bool) async {
+  /// Deletes the files of a container that is gone, and the volumes that go with it.
+  func removeHostFiles(_ definition: ContainerDefinition, volumes going: [String]) async {
     do {
       try definition.files.remove()
-      if volumes { try await removeVolumes(definition.mounts.compactMap(\.volume)) }
+      try await removeVolumes(going)
     } catch {
       log.error("cannot delete a container's files", metadata: ["container": "\(definition.id)", "error": "\(error)"])
     }
-  }
-
-  /// Deletes anonymous volumes, folder by folder, and then their rows.
-  func removeVolumes(_ ids: [String]) async throws {
-    for id in ids { try Folders.removeTree(volumeFolder(id)) }
-    try await store.forgetVolumes(ids)
   }
 }

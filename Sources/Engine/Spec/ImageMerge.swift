@@ -30,9 +30,11 @@ enum ImageMerge {
     let given = Set(env.map(name(of:)))
     env += (image.env ?? []).filter { !given.contains(name(of: $0)) }
     config.env = env
-    var labels = image.labels ?? [:]
+    // An image says nothing in the engine's own name (CVE-2026-53488).
+    var labels = (image.labels ?? [:]).filter { !isReserved($0.key) }
     labels.merge(config.labels ?? [:]) { _, own in own }
     config.labels = labels
+    if let own = image.healthcheck { config.healthcheck = merge(config.healthcheck, image: own) }
     for path in (image.volumes ?? [:]).keys {
       if config.volumes == nil { config.volumes = [:] }
       if config.volumes?[path] == nil { config.volumes?[path] = .init() }
@@ -42,6 +44,26 @@ enum ImageMerge {
       if config.exposedPorts?[port] == nil { config.exposedPorts?[port] = .init() }
     }
     return config
+  }
+
+  /// Whether a label or annotation of this name is the engine's own to set.
+  static func isReserved(_ name: String) -> Bool {
+    name == "gantry" || name.hasPrefix("gantry.") || name.hasPrefix("io.gantry.")
+  }
+
+  /// A health check with the image's where the request leaves it open; 0 is open too.
+  private static func merge(
+    _ request: GatewayAPI.HealthConfig?, image: ImageConfig.Healthcheck
+  ) -> GatewayAPI.HealthConfig {
+    var health = request ?? .init()
+    func open(_ value: Int64?) -> Bool { (value ?? 0) == 0 }
+    if (health.test ?? []).isEmpty { health.test = image.test }
+    if open(health.interval) { health.interval = image.interval }
+    if open(health.timeout) { health.timeout = image.timeout }
+    if open(health.startPeriod) { health.startPeriod = image.startPeriod }
+    if open(health.startInterval) { health.startInterval = image.startInterval }
+    if open(health.retries) { health.retries = image.retries.map { Int64($0) } }
+    return health
   }
 
   /// The program and its arguments.

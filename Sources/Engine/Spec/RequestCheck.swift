@@ -6,6 +6,8 @@ import Protocol
 /// do yet is refused by name: nothing is ignored.
 struct RequestCheck {
   let machine: Machine
+  /// Whether containers have a user namespace unless they ask for the host's.
+  var hasRemap = false
 
   /// Checks a configuration that was merged with its image's.
   func check(_ config: ContainerConfig, _ host: HostConfig) throws {
@@ -15,12 +17,19 @@ struct RequestCheck {
     try checkResources(host)
     try checkSysctls(host)
     try checkLog(host)
+    try checkSupervision(config, host)
     try refuseUnbuilt(config, host)
-    _ = try SecurityOptions(host)
+    if let profile = try SecurityOptions(host).appArmor, !machine.hasAppArmor {
+      throw Fault(
+        .unsupported,
+        "SecurityOpt: apparmor=\(profile) needs AppArmor, which is not switched on in this machine's kernel: leave it out"
+      )
+    }
     _ = try machine.capabilities.resolve(
       add: host.capAdd ?? [], drop: host.capDrop ?? [], privileged: host.privileged ?? false)
-    for key in (host.annotations ?? [:]).keys where key.hasPrefix("gantry.") {
-      throw Fault(.invalidArgument, "Annotations: \"\(key)\": names that begin with gantry. belong to the engine")
+    for key in (host.annotations ?? [:]).keys where ImageMerge.isReserved(key) {
+      throw Fault(
+        .invalidArgument, "Annotations: \"\(key)\": names that begin with gantry. or io.gantry. belong to the engine")
     }
   }
 
@@ -61,10 +70,12 @@ struct RequestCheck {
   }
 
   private func checkModes(_ config: ContainerConfig, _ host: HostConfig) throws {
-    func one(_ field: String, _ value: String?, _ allowed: [String], later: [String] = []) throws {
+    func one(
+      _ field: String, _ value: String?, _ allowed: [String], container: Bool = false, later: [String] = []
+    ) throws {
       let value = value ?? ""
-      if allowed.contains(value) { return }
-      let known = allowed.filter { !$0.isEmpty }.joined(separator: ", ")
+      if allowed.contains(value) || (container && value.hasPrefix("container:") && value.utf8.count > 10) { return }
+      let known = (allowed.filter { !$0.isEmpty } + (container ? ["container:NAME"] : [])).joined(separator: ", ")
       if later.contains(where: { value == $0 || value.hasPrefix($0 + ":") }) {
         throw Fault(.unsupported, "\(field): \"\(value)\" is not built yet: allowed are \(known)")
       }
@@ -79,23 +90,18 @@ struct RequestCheck {
     if (host.portBindings ?? [:]).values.contains(where: { !($0 ?? []).isEmpty }) || host.publishAllPorts ?? false {
       throw Fault(.unsupported, "PortBindings: publishing ports is not built yet: use --network host")
     }
-    try one("PidMode", host.pidMode, ["", "host"], later: ["container"])
-    try one("IpcMode", host.ipcMode, ["", "private", "shareable", "host", "none"], later: ["container"])
+    try one("PidMode", host.pidMode, ["", "host"], container: true)
+    try one("IpcMode", host.ipcMode, ["", "private", "shareable", "host", "none"], container: true)
     try one("UTSMode", host.utsMode, ["", "host"])
     try one("CgroupnsMode", host.cgroupnsMode?.rawValue, ["", "private", "host"])
-    try one("UsernsMode", host.usernsMode, ["", "host"], later: ["private", "keep-id", "auto"])
-    try one(
-      "RestartPolicy", host.restartPolicy?.name?.rawValue, ["", "no"],
-      later: ["always", "on-failure", "unless-stopped"])
     try one("Runtime", host.runtime, ["", "gantry", "runc", "io.containerd.runc.v2"])
-    if host.privileged ?? false, host.usernsMode == "private" {
-      throw Fault(.invalidArgument, "Privileged: privileged mode is incompatible with user namespaces")
+    let mode = try UserNamespaceMode(host.usernsMode ?? "")
+    if mode != .host, mode != .standard || hasRemap {
+      try checkUserNamespace(host)
     }
-    if host.pidMode == "host", host.`init` ?? false {
-      throw Fault(.invalidArgument, "Init: an init needs a pid namespace of its own: leave PidMode host out")
-    }
-    if let health = config.healthcheck?.test, !health.isEmpty, health != ["NONE"] {
-      throw Fault(.unsupported, "Healthcheck: health checks are not built yet: leave it out, or use --no-healthcheck")
+    if !(host.pidMode ?? "").isEmpty, host.`init` ?? false {
+      throw Fault(
+        .invalidArgument, "Init: an init needs a pid namespace of its own: leave PidMode \(host.pidMode ?? "") out")
     }
     if let parent = host.cgroupParent, !parent.isEmpty {
       guard !parent.utf8.contains(0), !parent.split(separator: "/").contains(".."), !parent.hasSuffix(".slice") else {
@@ -105,88 +111,54 @@ struct RequestCheck {
     }
   }
 
+  /// What cannot be together with ids of the container's own.
+  private func checkUserNamespace(_ host: HostConfig) throws {
+    let hint = "use --userns=host"
+    if host.privileged ?? false {
+      throw Fault(.invalidArgument, "Privileged: privileged mode is incompatible with user namespaces: \(hint)")
+    }
+    for (field, mode, name) in [("PidMode", host.pidMode, "PID"), ("IpcMode", host.ipcMode, "IPC")] {
+      if mode == "host" {
+        throw Fault(
+          .invalidArgument,
+          "\(field): cannot share the host's \(name) namespace when user namespaces are enabled: \(hint)")
+      }
+    }
+  }
+
   /// What Docker's API knows and this engine does not do yet.
   private func refuseUnbuilt(_ config: ContainerConfig, _ host: HostConfig) throws {
     let asked: [(String, Bool)] = [
-      ("VolumesFrom", !(host.volumesFrom ?? []).isEmpty), ("VolumeDriver", !(host.volumeDriver ?? "").isEmpty),
-      ("StorageOpt", !(host.storageOpt ?? [:]).isEmpty), ("Links", !(host.links ?? []).isEmpty),
-      ("DeviceRequests", !(host.deviceRequests ?? []).isEmpty), ("Cgroup", !(host.cgroup ?? "").isEmpty),
-      ("CpuRealtimePeriod", (host.cpuRealtimePeriod ?? 0) != 0),
-      ("CpuRealtimeRuntime", (host.cpuRealtimeRuntime ?? 0) != 0),
-      ("KernelMemoryTCP", (host.kernelMemoryTCP ?? 0) > 0), ("CpuCount", (host.cpuCount ?? 0) != 0),
-      ("CpuPercent", (host.cpuPercent ?? 0) != 0), ("IOMaximumIOps", (host.ioMaximumIOps ?? 0) != 0),
-      ("IOMaximumBandwidth", (host.ioMaximumBandwidth ?? 0) != 0),
-      ("Isolation", !["", "default"].contains(host.isolation ?? "")),
+      ("Links", !(host.links ?? []).isEmpty),
+      ("Cgroup", !(host.cgroup ?? "").isEmpty),
+      ("KernelMemoryTCP", (host.kernelMemoryTCP ?? 0) > 0),
       ("MacAddress", !(config.macAddress ?? "").isEmpty),
     ]
     if let (field, _) = asked.first(where: \.1) {
       throw Fault(.unsupported, "\(field) is not built yet: leave it out")
     }
-    if let swappiness = host.memorySwappiness, !(-1...100).contains(swappiness) {
-      throw Fault(.invalidArgument, "MemorySwappiness: invalid value \(swappiness): from 0 to 100, or -1")
-    }
-    if let weight = host.blkioWeight, weight != 0, !(10...1000).contains(weight) {
-      throw Fault(.invalidArgument, "BlkioWeight: Range of blkio weight is from 10 to 1000")
+    let windows: [(String, Bool)] = [
+      ("CpuCount", (host.cpuCount ?? 0) != 0), ("CpuPercent", (host.cpuPercent ?? 0) != 0),
+      ("IOMaximumIOps", (host.ioMaximumIOps ?? 0) != 0), ("IOMaximumBandwidth", (host.ioMaximumBandwidth ?? 0) != 0),
+      ("Isolation", !["", "default"].contains(host.isolation ?? "")),
+    ]
+    if let (field, _) = windows.first(where: \.1) {
+      throw Fault(
+        .invalidArgument, "\(field): it is for Windows containers, and Gantry runs Linux ones: leave it out")
     }
   }
 
-  private func checkResources(_ host: HostConfig) throws {
-    let memory = host.memory ?? 0
-    let swap = host.memorySwap ?? 0
-    let reservation = host.memoryReservation ?? 0
-    guard memory >= 0, reservation >= 0, swap >= -1 else {
-      throw Fault(.invalidArgument, "Memory: limits are bytes and not below 0 (-1 for MemorySwap means no limit)")
+  private func checkSupervision(_ config: ContainerConfig, _ host: HostConfig) throws {
+    let policy = try RestartPolicy(host.restartPolicy)
+    let isRemoved = host.autoRemove ?? false
+    if isRemoved, policy != .never {
+      throw Fault(.invalidArgument, "can't create 'AutoRemove' container with restart policy")
     }
-    if memory > 0, memory < 6 << 20 { throw Fault(.invalidArgument, "Minimum memory limit allowed is 6MB") }
-    if memory > 0, swap > 0, swap < memory {
+    _ = try HealthPlan(config)
+    if isRemoved, config.healthcheck?.onUnhealthy == .restart {
       throw Fault(
-        .invalidArgument, "Minimum memoryswap limit should be larger than memory limit, see usage")
+        .invalidArgument, "OnUnhealthy in Healthcheck is \"restart\": a container that is removed when it ends cannot be")
     }
-    if memory == 0, swap > 0 {
-      throw Fault(.invalidArgument, "You should always set the Memory limit when using Memoryswap limit, see usage")
-    }
-    if memory > 0, reservation > memory {
-      throw Fault(.invalidArgument, "Minimum memory limit can not be less than memory reservation limit, see usage")
-    }
-    if reservation > 0, reservation < 6 << 20 {
-      throw Fault(.invalidArgument, "Minimum memory reservation allowed is 6MB")
-    }
-    let nano = host.nanoCpus ?? 0
-    if nano < 0 || nano > .init(machine.cpuCount) * 1_000_000_000 || (nano > 0 && nano < 10_000_000) {
-      throw Fault(
-        .invalidArgument,
-        "range of CPUs is from 0.01 to \(machine.cpuCount).00, as there are only \(machine.cpuCount) CPUs available")
-    }
-    if nano > 0, (host.cpuPeriod ?? 0) > 0 {
-      throw Fault(.invalidArgument, "Conflicting options: Nano CPUs and CPU Period cannot both be set")
-    }
-    if nano > 0, (host.cpuQuota ?? 0) > 0 {
-      throw Fault(.invalidArgument, "Conflicting options: Nano CPUs and CPU Quota cannot both be set")
-    }
-    let period = host.cpuPeriod ?? 0
-    if period != 0, !(1000...1_000_000).contains(period) {
-      throw Fault(
-        .invalidArgument, "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
-    }
-    let quota = host.cpuQuota ?? 0
-    if quota > 0, quota < 1000 {
-      throw Fault(.invalidArgument, "CPU cfs quota can not be less than 1ms (i.e. 1000)")
-    }
-    let shares = host.cpuShares ?? 0
-    if shares < 0 || shares == 1 || shares > 262_144 {
-      throw Fault(.invalidArgument, "CpuShares: \(shares) is not from 2 to 262144")
-    }
-    for (field, value) in [("CpusetCpus", host.cpusetCpus ?? ""), ("CpusetMems", host.cpusetMems ?? "")] {
-      guard value.isEmpty || Self.isList(value) else {
-        throw Fault(.invalidArgument, "\(field): invalid value \(value): give a list such as 0-2,7")
-      }
-    }
-    let score = host.oomScoreAdj ?? 0
-    if !(-1000...1000).contains(score) {
-      throw Fault(.invalidArgument, "Invalid value \(score), range for oom score adj is [-1000, 1000]")
-    }
-    if (host.shmSize ?? 0) < 0 { throw Fault(.invalidArgument, "ShmSize: SHM size can not be less than 0") }
-    if (host.pidsLimit ?? 0) < -1 { throw Fault(.invalidArgument, "PidsLimit: give a number above 0, or -1 for none") }
   }
 
   private func checkSysctls(_ host: HostConfig) throws {
@@ -217,73 +189,6 @@ struct RequestCheck {
   }
 
   private func checkLog(_ host: HostConfig) throws {
-    _ = try LogSettings(host)
-  }
-
-  /// Numbers and ranges: `0-3,7`.
-  static func isList(_ text: String) -> Bool {
-    text.split(separator: ",", omittingEmptySubsequences: false).allSatisfy { part in
-      let ends = part.split(separator: "-", omittingEmptySubsequences: false)
-      guard (1...2).contains(ends.count), let first = UInt16(ends[0]), let last = UInt16(ends[ends.count - 1]) else {
-        return false
-      }
-      return first <= last
-    }
-  }
-}
-
-/// How a container's output is kept.
-struct LogSettings: Sendable, Equatable {
-  /// Nothing is kept (`--log-driver none`).
-  var disabled = false
-  /// Bytes after which a new file is begun.
-  var maxSize: Int64 = 10 << 20
-  /// How many files there are at most.
-  var maxFiles = 3
-
-  init(_ host: HostConfig) throws {
-    let driver = host.logConfig?.type ?? ""
-    switch driver {
-    case "none": disabled = true
-    case "", "json-file", "local": break
-    default:
-      throw Fault(
-        .unsupported, "LogConfig: the log driver \"\(driver)\" is not built yet: known are json-file and none")
-    }
-    for (name, value) in host.logConfig?.config ?? [:] {
-      switch name {
-      case "max-size":
-        guard let size = LogSettings.bytes(value), size > 0 || value == "-1" else {
-          throw Fault(
-            .invalidArgument, "LogConfig: max-size \"\(value)\" is no size: give such as 10m, or -1 for no limit")
-        }
-        maxSize = value == "-1" ? 0 : size
-      case "max-file":
-        guard let count = Int(value), (1...1000).contains(count) else {
-          throw Fault(.invalidArgument, "LogConfig: max-file \"\(value)\" is not a number from 1 to 1000")
-        }
-        maxFiles = count
-      case "mode" where value == "non-blocking" || value == "blocking": break  // writing never blocks on a reader here
-      default:
-        throw Fault(
-          .unsupported, "LogConfig: unknown log opt '\(name)' for json-file log driver: known are max-size and max-file"
-        )
-      }
-    }
-  }
-
-  /// `10m` in bytes; units of 1024.
-  static func bytes(_ text: String) -> Int64? {
-    var digits = text.lowercased()
-    if digits == "-1" { return -1 }
-    if digits.hasSuffix("b") { digits.removeLast() }
-    if digits.hasSuffix("i") { digits.removeLast() }
-    var scale: Double = 1
-    if let unit = digits.last, let power = ["k", "m", "g", "t"].firstIndex(of: unit) {
-      digits.removeLast()
-      for _ in 0...power { scale *= 1024 }
-    }
-    guard let value = Double(digits), value >= 0, value * scale < 9e18 else { return nil }
-    return Int64(value * scale)
+    try LogSettings(host).check()
   }
 }

@@ -12,6 +12,8 @@ struct SecurityOptions: Sendable, Equatable {
   }
   var noNewPrivileges = false
   var seccomp = Seccomp.standard
+  /// The profile of AppArmor; nil for none.
+  var appArmor: String?
   /// Nothing of /proc and /sys is masked.
   var systemPathsUnconfined = false
 
@@ -44,10 +46,10 @@ struct SecurityOptions: Sendable, Equatable {
           seccomp = .custom(value)
         }
       case "apparmor":
-        guard value == "unconfined" else {
-          throw Fault(
-            .unsupported, "SecurityOpt: apparmor=\(value) is not built yet: only apparmor=unconfined is accepted")
+        guard !value.isEmpty, value.utf8.allSatisfy({ $0 > 32 && $0 != 127 }) else {
+          throw Fault(.invalidArgument, "SecurityOpt: apparmor takes unconfined or the name of a loaded profile")
         }
+        appArmor = value == "unconfined" ? nil : value
       case "systempaths":
         guard value == "unconfined" else {
           throw Fault(.invalidArgument, "SecurityOpt: systempaths takes unconfined, not \"\(value)\"")
@@ -55,7 +57,9 @@ struct SecurityOptions: Sendable, Equatable {
         systemPathsUnconfined = true
       case "label":
         guard value == "disable" else {
-          throw Fault(.unsupported, "SecurityOpt: label=\(value) needs SELinux, which is not built yet")
+          throw Fault(
+            .unsupported,
+            "SecurityOpt: label=\(value) is for SELinux, which is not built yet: only label=disable is known")
         }
       default:
         throw Fault(

@@ -10,13 +10,20 @@ struct Machine: Sendable {
   var cpuCount: Int
   /// 1 (also hybrid) or 2.
   var cgroupVersion: Int
+  /// Whether the kernel limits swap.
+  var accountsSwap = true
+  /// Whether profiles of AppArmor confine processes.
+  var hasAppArmor = false
   /// The host's own name, for containers on the host's network.
   var hostname: String
+  /// Changes with every start of the machine.
+  var boot = ""
 
   static func read() -> Machine {
     Machine(
       capabilities: .ofMachine(), cpuCount: HostFacts.cpuCount(), cgroupVersion: HostFacts.cgroupVersion(),
-      hostname: HostFacts.hostname())
+      accountsSwap: HostFacts.accountsSwap(), hasAppArmor: HostFacts.hasAppArmor(), hostname: HostFacts.hostname(),
+      boot: (try? SmallFile.read("/proc/sys/kernel/random/boot_id")) ?? "")
   }
 }
 
@@ -35,6 +42,8 @@ struct SpecBuilder {
   static let shmSize: Int64 = 64 << 20
 
   let machine: Machine
+  /// The devices that vendors describe on this machine.
+  var cdi = CDIRegistry()
 
   /// What belongs to one container.
   struct Input {
@@ -44,6 +53,14 @@ struct SpecBuilder {
     var hostConfig: HostConfig
     var mounts: [PlannedMount]
     var files: ContainerFiles
+    /// Its ids outside; nil when they are the host's.
+    var userNamespace: UserNamespace? = nil
+    /// The processes of other containers whose namespaces it joins.
+    var shared = SharedNamespaces()
+    /// What its volumes are, by name; one that is not here is a folder of the engine.
+    var volumes: [String: VolumeBacking] = [:]
+    /// How the images of its mounts are mounted, by destination; those that are not here are left out.
+    var images: [String: MountSpec] = [:]
   }
 
   /// The host name that a container sees.
@@ -64,18 +81,24 @@ struct SpecBuilder {
     if host.`init` ?? false { annotations["gantry.init"] = "true" }
     if privileged { annotations["gantry.privileged"] = "true" }
     let devices = try self.devices(host, privileged: privileged)
+    let edits = try DeviceRequests(host.deviceRequests ?? []).edits(from: cdi)
     let capabilities = try machine.capabilities.resolve(
       add: host.capAdd ?? [], drop: host.capDrop ?? [], privileged: privileged)
 
+    let user = config.user ?? ""
     var process = Self.process(
-      arguments: ImageMerge.arguments(config), environment: ImageMerge.environment(config, hostname: hostname),
-      user: config.user ?? "", workingDirectory: try ContainerPath.workingDirectory(config.workingDir ?? ""),
+      arguments: ImageMerge.arguments(config),
+      environment: ImageMerge.overlay(ImageMerge.environment(config, hostname: hostname), edits.environment),
+      user: user.isEmpty ? input.userNamespace?.user ?? "" : user,
+      workingDirectory: try ContainerPath.workingDirectory(config.workingDir ?? ""),
       terminal: config.tty ?? false, capabilities: capabilities)
     process.noNewPrivileges = security.noNewPrivileges ? true : nil
+    process.apparmorProfile = security.appArmor
     process.rlimits = try Self.rlimits(host.ulimits ?? [])
     process.oomScoreAdj = (host.oomScoreAdj ?? 0) == 0 ? nil : Int(host.oomScoreAdj ?? 0)
     let groups = try Self.groups(host.groupAdd ?? [])
-    if !groups.numbers.isEmpty { process.user.additionalGids = groups.numbers }
+    let numbers = groups.numbers + edits.groups.filter { !groups.numbers.contains($0) }
+    if !numbers.isEmpty { process.user.additionalGids = numbers }
     if !groups.names.isEmpty { process.user.additionalGroupNames = groups.names }
     if let size = host.consoleSize, size.count == 2, size[0] > 0, size[1] > 0 {
       process.consoleSize = .init(height: .init(clamping: size[0]), width: .init(clamping: size[1]))
@@ -83,28 +106,37 @@ struct SpecBuilder {
 
     let hostNetwork = host.networkMode == "host"
     var linux = RuntimeSpec.Linux()
-    linux.namespaces = namespaces(host)
-    linux.resources = try resources(host, devices: devices.rules)
-    linux.devices = devices.nodes.isEmpty ? nil : devices.nodes
+    linux.namespaces = namespaces(input)
+    if let namespace = input.userNamespace {
+      linux.uidMappings = namespace.uids
+      linux.gidMappings = namespace.gids
+    }
+    linux.resources = try resources(host, devices: devices.rules + edits.rules)
+    let nodes = devices.nodes.filter { node in !edits.nodes.contains { $0.path == node.path } } + edits.nodes
+    linux.devices = nodes.isEmpty ? nil : nodes
     if let parent = host.cgroupParent, !parent.isEmpty {
       linux.cgroupsPath = ContainerPath.clean(parent) + "/" + input.id
     }
     var sysctls = host.sysctls ?? [:]
-    if !hostNetwork, host.usernsMode ?? "" == "" {
+    if !hostNetwork {
       // As Docker: an ordinary user of the container may open low ports and ping; the namespace is the container's own.
       if sysctls["net.ipv4.ip_unprivileged_port_start"] == nil { sysctls["net.ipv4.ip_unprivileged_port_start"] = "0" }
-      if sysctls["net.ipv4.ping_group_range"] == nil { sysctls["net.ipv4.ping_group_range"] = "0 2147483647" }
+      let last = input.userNamespace.map { Int64($0.countFromZero($0.gids)) - 1 } ?? 2_147_483_647
+      if sysctls["net.ipv4.ping_group_range"] == nil, last >= 0 { sysctls["net.ipv4.ping_group_range"] = "0 \(last)" }
     }
     linux.sysctl = sysctls.isEmpty ? nil : sysctls
     if !privileged, !security.systemPathsUnconfined {
       linux.maskedPaths = host.maskedPaths ?? Self.maskedPaths
       linux.readonlyPaths = host.readonlyPaths ?? Self.readonlyPaths
     }
+    var mounts = try self.mounts(input, privileged: privileged)
+    mounts.removeAll { mount in edits.mounts.contains { $0.destination == mount.destination } }
     return RuntimeSpec(
       process: process, root: .init(path: "rootfs", readonly: host.readonlyRootfs == true ? true : nil),
       hostname: host.utsMode == "host" ? nil : hostname,
       domainname: (config.domainname ?? "").isEmpty || host.utsMode == "host" ? nil : config.domainname,
-      mounts: mounts(input, privileged: privileged), annotations: annotations.isEmpty ? nil : annotations, linux: linux)
+      mounts: mounts + edits.mounts, hooks: edits.hooks, annotations: annotations.isEmpty ? nil : annotations,
+      linux: linux)
   }
 
   /// A process of a container: the first one, or an exec.
@@ -119,20 +151,27 @@ struct SpecBuilder {
       capabilities: .init(bounding: capabilities, effective: capabilities, permitted: capabilities))
   }
 
-  private func namespaces(_ host: HostConfig) -> [RuntimeSpec.Namespace] {
-    var types = ["mount"]
-    if host.pidMode != "host" { types.append("pid") }
-    if host.networkMode != "host" { types.append("network") }
-    if host.utsMode != "host" { types.append("uts") }
-    if host.ipcMode != "host" { types.append("ipc") }
-    if host.cgroupnsMode?.rawValue != "host" { types.append("cgroup") }
-    return types.map { RuntimeSpec.Namespace(type: $0) }
+  private func namespaces(_ input: Input) -> [RuntimeSpec.Namespace] {
+    let host = input.hostConfig
+    var namespaces = [RuntimeSpec.Namespace(type: "mount")]
+    func add(_ type: String, _ mode: String?, of process: Int? = nil) {
+      if mode == "host" { return }
+      namespaces.append(.init(type: type, path: process.map { "/proc/\($0)/ns/\(type)" }))
+    }
+    add("pid", host.pidMode, of: input.shared.pid)
+    add("network", host.networkMode)
+    add("uts", host.utsMode)
+    add("ipc", host.ipcMode, of: input.shared.ipc)
+    add("cgroup", host.cgroupnsMode?.rawValue)
+    if input.userNamespace != nil { add("user", nil) }
+    return namespaces
   }
 
   // MARK: Mounts
 
-  private func mounts(_ input: Input, privileged: Bool) -> [RuntimeSpec.Mount] {
+  private func mounts(_ input: Input, privileged: Bool) throws -> [RuntimeSpec.Mount] {
     let host = input.hostConfig
+    let namespace = input.userNamespace
     let own = Set(input.mounts.map(\.destination))
     let kernel = privileged ? "rw" : "ro"
     var mounts: [RuntimeSpec.Mount] = [
@@ -142,25 +181,18 @@ struct SpecBuilder {
         options: ["nosuid", "strictatime", "mode=755", "size=65536k"]),
       .init(
         destination: "/dev/pts", type: "devpts", source: "devpts",
-        options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
+        options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]
+          // The group tty, where the container has it at all.
+          + (namespace.map { $0.countFromZero($0.gids) > 5 } ?? true ? ["gid=5"] : [])),
       .init(destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", kernel]),
       .init(
         destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["nosuid", "noexec", "nodev", kernel]),
     ]
-    if host.ipcMode == "host" {
-      mounts.append(
-        .init(destination: "/dev/mqueue", type: "bind", source: "/dev/mqueue", options: ["bind", "rprivate"]))
-      mounts.append(.init(destination: "/dev/shm", type: "bind", source: "/dev/shm", options: ["bind", "rprivate"]))
-    } else {
-      let size = (host.shmSize ?? 0) > 0 ? Int64(host.shmSize ?? 0) : Self.shmSize
-      mounts.append(
-        .init(destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"]))
-      mounts.append(
-        .init(
-          destination: "/dev/shm", type: "tmpfs", source: "shm",
-          options: ["nosuid", "noexec", "nodev", "mode=1777", "size=\(size)"]))
-    }
+    mounts += sharedMemory(input)
     mounts.removeAll { own.contains($0.destination) }
+    let asked = input.mounts.compactMap { MountSpecification(input, $0).mount }
+    // What covers the whole folder comes before the engine's files in it.
+    mounts += asked.filter { $0.destination == "/etc" }
     for (destination, source) in [
       ("/etc/resolv.conf", input.files.resolvConf), ("/etc/hostname", input.files.hostname),
       ("/etc/hosts", input.files.hosts),
@@ -168,113 +200,34 @@ struct SpecBuilder {
       mounts.append(
         .init(
           destination: destination, type: "bind", source: source,
-          options: ["bind", host.readonlyRootfs == true ? "ro" : "rw", "rprivate"]))
+          options: ["bind", host.readonlyRootfs == true ? "ro" : "rw", "rprivate"] + (namespace == nil ? [] : ["idmap"])
+        ))
     }
-    return mounts + input.mounts.map(mount)
+    return mounts + asked.filter { $0.destination != "/etc" }
   }
 
-  private func mount(_ mount: PlannedMount) -> RuntimeSpec.Mount {
-    if mount.kind == .tmpfs {
-      return .init(destination: mount.destination, type: "tmpfs", source: "tmpfs", options: mount.options)
+  /// /dev/mqueue and /dev/shm, which belong to the ipc namespace.
+  private func sharedMemory(_ input: Input) -> [RuntimeSpec.Mount] {
+    let host = input.hostConfig
+    let queues = RuntimeSpec.Mount(
+      destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"])
+    let bind = ["bind", "rprivate"]
+    switch host.ipcMode ?? "" {
+    case "host":
+      return ["/dev/mqueue", "/dev/shm"].map { .init(destination: $0, type: "bind", source: $0, options: bind) }
+    case "none": return [queues]
+    case let mode where mode.hasPrefix("container:"):
+      // As that container sees it: its own mount namespace says what /dev/shm is.
+      let process = input.shared.ipc.map { ["namespace=/proc/\($0)/ns/mnt"] } ?? []
+      return [queues, .init(destination: "/dev/shm", type: "bind", source: "/dev/shm", options: bind + process)]
+    default:
+      let size = (host.shmSize ?? 0) > 0 ? Int64(host.shmSize ?? 0) : Self.shmSize
+      return [
+        queues,
+        .init(
+          destination: "/dev/shm", type: "tmpfs", source: "shm",
+          options: ["nosuid", "noexec", "nodev", "mode=1777", "size=\(size)"]),
+      ]
     }
-    var options = [mount.recursive ? "rbind" : "bind"]
-    if mount.readOnly { options.append(mount.recursive ? "rro" : "ro") } else { options.append("rw") }
-    options.append(mount.propagation.isEmpty ? "rprivate" : mount.propagation)
-    if mount.kind == .volume { options.append("tmpcopyup") }  // into the volume, when it is empty
-    return .init(destination: mount.destination, type: "bind", source: mount.source, options: options)
-  }
-
-  // MARK: Limits
-
-  private func resources(_ host: HostConfig, devices: [RuntimeSpec.DeviceRule]) throws -> RuntimeSpec.Resources {
-    var resources = RuntimeSpec.Resources(devices: devices)
-    var memory = RuntimeSpec.Memory()
-    if let limit = host.memory, limit > 0 {
-      memory.limit = Int64(limit)
-      // As Docker: twice the memory unless told otherwise.
-      let swap = Int64(host.memorySwap ?? 0)
-      memory.swap = swap == 0 ? Int64(limit) * 2 : swap
-    }
-    if let reservation = host.memoryReservation, reservation > 0 { memory.reservation = Int64(reservation) }
-    if let swappiness = host.memorySwappiness, swappiness >= 0 { memory.swappiness = UInt64(swappiness) }
-    if host.oomKillDisable ?? false { memory.disableOOMKiller = true }
-    if memory != RuntimeSpec.Memory() { resources.memory = memory }
-
-    var cpu = RuntimeSpec.CPU()
-    if let shares = host.cpuShares, shares > 0 { cpu.shares = UInt64(shares) }
-    if let nano = host.nanoCpus, nano > 0 {
-      cpu.period = 100_000
-      cpu.quota = Int64(nano) / 10_000
-    }
-    if let period = host.cpuPeriod, period > 0 { cpu.period = UInt64(period) }
-    if let quota = host.cpuQuota, quota != 0 { cpu.quota = Int64(quota) }
-    if let cpus = host.cpusetCpus, !cpus.isEmpty { cpu.cpus = cpus }
-    if let mems = host.cpusetMems, !mems.isEmpty { cpu.mems = mems }
-    if cpu != RuntimeSpec.CPU() { resources.cpu = cpu }
-
-    if let blockIO = try blockIO(host) { resources.blockIO = blockIO }
-    if let limit = host.pidsLimit, limit > 0 { resources.pids = .init(limit: Int64(limit)) }
-    return resources
-  }
-
-  private func blockIO(_ host: HostConfig) throws -> RuntimeSpec.BlockIO? {
-    var result = RuntimeSpec.BlockIO()
-    if let weight = host.blkioWeight, weight > 0 { result.weight = UInt16(clamping: weight) }
-    func throttles(_ field: String, _ devices: [GatewayAPI.ThrottleDevice]?) throws -> [RuntimeSpec.ThrottleDevice]? {
-      guard let devices, !devices.isEmpty else { return nil }
-      return try devices.map { device in
-        let number = try HostDevices.block(device.path ?? "", field: field)
-        return .init(major: number.major, minor: number.minor, rate: UInt64(clamping: device.rate ?? 0))
-      }
-    }
-    result.throttleReadBpsDevice = try throttles("BlkioDeviceReadBps", host.blkioDeviceReadBps)
-    result.throttleWriteBpsDevice = try throttles("BlkioDeviceWriteBps", host.blkioDeviceWriteBps)
-    result.throttleReadIOPSDevice = try throttles("BlkioDeviceReadIOps", host.blkioDeviceReadIOps)
-    result.throttleWriteIOPSDevice = try throttles("BlkioDeviceWriteIOps", host.blkioDeviceWriteIOps)
-    if let weights = host.blkioWeightDevice, !weights.isEmpty {
-      result.weightDevice = try weights.map { device in
-        let number = try HostDevices.block(device.path ?? "", field: "BlkioWeightDevice")
-        return .init(major: number.major, minor: number.minor, weight: UInt16(clamping: device.weight ?? 0))
-      }
-    }
-    return result == RuntimeSpec.BlockIO() ? nil : result
-  }
-
-  static let rlimitNames: Set<String> = [
-    "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
-    "rttime",
-    "sigpending", "stack", "as",
-  ]
-
-  private static func rlimits(_ limits: [GatewayAPI.Ulimit]) throws -> [RuntimeSpec.Rlimit]? {
-    if limits.isEmpty { return nil }
-    return try limits.map { limit in
-      let name = (limit.name ?? "").lowercased()
-      guard rlimitNames.contains(name) else {
-        throw Fault(
-          .invalidArgument,
-          "Ulimits: \"\(limit.name ?? "")\" is no limit: known are \(rlimitNames.sorted().joined(separator: ", "))")
-      }
-      let soft = Int64(limit.soft ?? 0)
-      let hard = limit.hard.map { Int64($0) } ?? soft
-      guard hard == -1 || (soft != -1 && soft <= hard) else {
-        throw Fault(.invalidArgument, "Ulimits: \(name): the soft limit \(soft) is above the hard limit \(hard)")
-      }
-      return RuntimeSpec.Rlimit(
-        type: "RLIMIT_" + name.uppercased(), hard: UInt64(bitPattern: hard), soft: UInt64(bitPattern: soft))
-    }
-  }
-
-  private static func groups(_ groups: [String]) throws -> (numbers: [UInt32], names: [String]) {
-    var numbers: [UInt32] = []
-    var names: [String] = []
-    for group in groups {
-      try UserText.check(group, field: "GroupAdd")
-      guard !group.isEmpty, !group.contains(":"), !group.contains(",") else {
-        throw Fault(.invalidArgument, "GroupAdd: \"\(group)\" is no group: give one name or number")
-      }
-      if let number = UInt32(group) { numbers.append(number) } else { names.append(group) }
-    }
-    return (numbers, names)
   }
 }

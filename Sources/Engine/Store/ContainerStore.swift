@@ -1,20 +1,22 @@
 import Faults
 import Foundation
 import GRDB
+import Protocol
 import Synchronization
 
 /// The containers on disk: one row each, with its configuration as JSON and its state in columns.
 ///
-///     containers ── id, name, created, image, image_id, parent, config, host_config, mounts, one_shot
-///                   phase, pid, started, finished, exit_code, oom, error
-///     volumes ───── id, container, destination, created      (anonymous volumes; the folder is volumes/<id>/_data;
-///                   container is '' once the volume is to go)
+///     containers ── id, name, created, image, image_id, parent, config, host_config, mounts, user_namespace,
+///                   one_shot, phase, pid, started, finished, exit_code, oom, error
+///                   restart_policy (JSON; NULL: as in host_config), restarts, backoff (ms), by_hand, again
+///     volume ────── name, created, labels, options, anonymous, doomed     (the folder is volumes/<name>; doomed: it goes,
+///                   at the latest at the next start; who has it is in `mounts` of the containers)
 ///
 /// One connection writes, in order. `durable` writes reach the disk before they return (`synchronous=FULL`); the others
 /// survive a kill of this process, but a power failure may take the latest with it: that is right for `--rm` containers,
 /// which a power failure ends anyway.
 final class ContainerStore: Sendable {
-  private let queue: DatabaseQueue
+  let queue: DatabaseQueue
   private let full = Mutex(false)
 
   /// Opens, creates or migrates the database at `path`. A damaged one is refused and left as it is: to go on without it
@@ -78,10 +80,24 @@ final class ContainerStore: Sendable {
           ) WITHOUT ROWID;
           """)
     }
+    migrator.registerMigration("2-restarts") { db in
+      try db.execute(
+        sql: """
+          ALTER TABLE containers ADD COLUMN restart_policy BLOB;
+          ALTER TABLE containers ADD COLUMN restarts INTEGER NOT NULL DEFAULT 0;
+          ALTER TABLE containers ADD COLUMN backoff INTEGER NOT NULL DEFAULT 0;
+          ALTER TABLE containers ADD COLUMN by_hand INTEGER NOT NULL DEFAULT 0;
+          ALTER TABLE containers ADD COLUMN again INTEGER NOT NULL DEFAULT 0;
+          """)
+    }
+    migrator.registerMigration("3-user-namespaces") { db in
+      try db.execute(sql: "ALTER TABLE containers ADD COLUMN user_namespace BLOB")
+    }
+    migrator.registerMigration("4-volumes", migrate: ContainerStore.addVolumes)
     return migrator
   }
 
-  private func write(durable: Bool, _ body: @escaping @Sendable (Database) throws -> Void) async throws {
+  func write(durable: Bool, _ body: @escaping @Sendable (Database) throws -> Void) async throws {
     do {
       try await queue.writeWithoutTransaction { db in
         let isFull = self.full.withLock { value in
@@ -100,50 +116,71 @@ final class ContainerStore: Sendable {
     }
   }
 
-  /// Adds a container and its anonymous volumes.
-  func insert(_ row: ContainerRow, volumes: [VolumeRow], durable: Bool) async throws {
+  /// Adds a container and the volumes that are made with it.
+  func insert(_ row: ContainerRow, volumes: [Volume], durable: Bool) async throws {
     try await write(durable: durable) { db in
       let statement = try db.cachedStatement(
         sql: """
-          INSERT INTO containers (id, name, created, image, image_id, parent, config, host_config, mounts, one_shot, phase)
-          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+          INSERT INTO containers (id, name, created, image, image_id, parent, config, host_config, mounts, user_namespace,
+            one_shot, phase)
+          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
           """)
       try statement.execute(arguments: [
         row.id, row.name, row.created, row.image, row.imageID, row.parent, row.config, row.hostConfig, row.mounts,
-        row.oneShot, row.phase,
+        row.userNamespace, row.oneShot, row.phase,
       ])
-      for volume in volumes {
-        try db.execute(
-          sql: "INSERT INTO volumes (id, container, destination, created) VALUES (?, ?, ?, ?)",
-          arguments: [volume.id, volume.container, volume.destination, row.created])
-      }
+      for volume in volumes { try ContainerStore.insert(volume, doomed: false, db) }
     }
   }
 
-  /// Writes a container's state; a row that is gone stays gone.
-  func update(id: String, state: ContainerState, durable: Bool) async throws {
+  /// Writes a container's state and what decides over its next start; a row that is gone stays gone.
+  func update(id: String, state: ContainerState, restarts: Restarts, durable: Bool) async throws {
     let columns = StateColumns(state)
     try await write(durable: durable) { db in
       let statement = try db.cachedStatement(
         sql: """
-          UPDATE containers SET phase = ?, pid = ?, started = ?, finished = ?, exit_code = ?, oom = ?, error = ? WHERE id = ?
+          UPDATE containers SET phase = ?, pid = ?, started = ?, finished = ?, exit_code = ?, oom = ?, error = ?,
+            restarts = ?, backoff = ?, by_hand = ?, again = ?
+          WHERE id = ?
           """)
       try statement.execute(arguments: [
-        columns.phase, columns.pid, columns.started, columns.finished, columns.exitCode, columns.oom, columns.error, id,
+        columns.phase, columns.pid, columns.started, columns.finished, columns.exitCode, columns.oom, columns.error,
+        restarts.count, restarts.backoff, restarts.stoppedByHand, restarts.again, id,
       ])
     }
   }
 
+  /// Writes what decides over a container's next start, its policy too.
+  func update(id: String, restarts: Restarts, durable: Bool) async throws {
+    let policy = try JSONEncoder().encode(restarts.policy.wire)
+    try await write(durable: durable) { db in
+      try db.execute(
+        sql: "UPDATE containers SET restart_policy = ?, restarts = ?, backoff = ?, by_hand = ?, again = ? WHERE id = ?",
+        arguments: [policy, restarts.count, restarts.backoff, restarts.stoppedByHand, restarts.again, id])
+    }
+  }
+
   /// Writes that a run has begun, unless that run is already known to have ended (this comes late by design).
-  func updateRunning(id: String, state: ContainerState) async throws {
+  func updateRunning(id: String, state: ContainerState, restarts: Restarts) async throws {
     guard let running = state.running else { return }
     try await write(durable: false) { db in
       try db.cachedStatement(
         sql: """
-          UPDATE containers SET phase = 'running', pid = ?, started = ?
-          WHERE id = ? AND phase IN ('created', 'starting', 'exited') AND (finished IS NULL OR finished < ?)
+          UPDATE containers SET phase = 'running', pid = ?, started = ?, restarts = ?, backoff = ?, by_hand = ?, again = ?
+          WHERE id = ? AND phase IN ('created', 'starting', 'exited', 'restarting')
+            AND (finished IS NULL OR finished < ?)
           """
-      ).execute(arguments: [running.pid, running.startedAt.nanoseconds, id, running.startedAt.nanoseconds])
+      ).execute(arguments: [
+        running.pid, running.startedAt.nanoseconds, restarts.count, restarts.backoff, restarts.stoppedByHand,
+        restarts.again, id, running.startedAt.nanoseconds,
+      ])
+    }
+  }
+
+  /// Writes a container's other limits.
+  func update(id: String, hostConfig: Data) async throws {
+    try await write(durable: true) { db in
+      try db.execute(sql: "UPDATE containers SET host_config = ? WHERE id = ?", arguments: [hostConfig, id])
     }
   }
 
@@ -154,28 +191,13 @@ final class ContainerStore: Sendable {
     }
   }
 
-  /// Deletes a container's row. Its anonymous volumes stay, or are marked as doomed in the same step: their rows go when
+  /// Deletes a container's row. The volumes that go with it are marked as doomed in the same step: their rows go when
   /// their folders have gone (`forgetVolumes`).
-  func delete(id: String, doomVolumes: Bool, durable: Bool) async throws {
+  func delete(id: String, dooming volumes: [String], durable: Bool) async throws {
     try await write(durable: durable) { db in
       try db.cachedStatement(sql: "DELETE FROM containers WHERE id = ?").execute(arguments: [id])
-      if doomVolumes {
-        try db.execute(sql: "UPDATE volumes SET container = '' WHERE container = ?", arguments: [id])
-      }
+      for name in volumes { try ContainerStore.doom(name, db) }
     }
-  }
-
-  /// Deletes the rows of volumes whose folders are gone.
-  func forgetVolumes(_ ids: [String]) async throws {
-    guard !ids.isEmpty else { return }
-    try await write(durable: false) { db in
-      for id in ids { try db.execute(sql: "DELETE FROM volumes WHERE id = ?", arguments: [id]) }
-    }
-  }
-
-  /// Volumes that were to go with their container and may still be there.
-  func doomedVolumes() async throws -> [String] {
-    try await queue.read { try String.fetchAll($0, sql: "SELECT id FROM volumes WHERE container = ''") }
   }
 
   /// Runs one statement; for tests that make a row what no engine writes.
@@ -187,16 +209,6 @@ final class ContainerStore: Sendable {
       try Row.fetchAll(db, sql: "SELECT * FROM containers").map(ContainerRow.init(row:))
     }
   }
-}
-
-/// An anonymous volume's row.
-struct VolumeRow: Sendable, Equatable {
-  /// 64 hex digits; the name of its folder.
-  var id: String
-  /// The container it was made for.
-  var container: String
-  /// Where that container sees it.
-  var destination: String
 }
 
 /// A container's row.
@@ -216,14 +228,19 @@ struct ContainerRow: Sendable {
   var hostConfig: Data
   /// JSON of its bind and volume mounts.
   var mounts: Data
+  /// JSON of its ids outside; nil when they are the host's.
+  var userNamespace: Data?
   /// Made by one call that also starts it: without a task it never came to be.
   var oneShot: Bool
   var phase: String
   var state: ContainerState
+  /// JSON of the restart policy, when it was changed; nil: as in the host configuration.
+  var policy: Data?
+  var restarts = Restarts()
 
   init(
     id: String, name: String, created: Int64, image: String, imageID: String, parent: String?, config: Data,
-    hostConfig: Data, mounts: Data, oneShot: Bool, state: ContainerState
+    hostConfig: Data, mounts: Data, userNamespace: Data? = nil, oneShot: Bool, state: ContainerState
   ) {
     self.id = id
     self.name = name
@@ -234,6 +251,7 @@ struct ContainerRow: Sendable {
     self.config = config
     self.hostConfig = hostConfig
     self.mounts = mounts
+    self.userNamespace = userNamespace
     self.oneShot = oneShot
     self.state = state
     phase = StateColumns(state).phase
@@ -249,14 +267,23 @@ struct ContainerRow: Sendable {
     config = row["config"]
     hostConfig = row["host_config"]
     mounts = row["mounts"]
+    userNamespace = row["user_namespace"]
     oneShot = row["one_shot"]
     phase = row["phase"]
     state =
       StateColumns(
         phase: row["phase"], pid: row["pid"], started: row["started"], finished: row["finished"],
         exitCode: row["exit_code"],
-        oom: row["oom"], error: row["error"]
+        oom: row["oom"], error: row["error"], backoff: row["backoff"]
       ).state
+    policy = row["restart_policy"]
+    if let policy, let wire = try? JSONDecoder().decode(GatewayAPI.RestartPolicy.self, from: policy) {
+      restarts.policy = (try? RestartPolicy(wire)) ?? .never
+    }
+    restarts.count = row["restarts"]
+    restarts.backoff = row["backoff"]
+    restarts.stoppedByHand = row["by_hand"]
+    restarts.again = row["again"]
   }
 }
 
@@ -269,9 +296,11 @@ struct StateColumns: Equatable {
   var exitCode: Int?
   var oom = false
   var error = ""
+  /// Milliseconds from the end to the next start, for one that waits for it.
+  var backoff = 0
 
   init(
-    phase: String, pid: Int?, started: Int64?, finished: Int64?, exitCode: Int?, oom: Bool, error: String
+    phase: String, pid: Int?, started: Int64?, finished: Int64?, exitCode: Int?, oom: Bool, error: String, backoff: Int
   ) {
     self.phase = phase
     self.pid = pid
@@ -280,6 +309,7 @@ struct StateColumns: Equatable {
     self.exitCode = exitCode
     self.oom = oom
     self.error = error
+    self.backoff = backoff
   }
 
   init(_ state: ContainerState) {
@@ -297,6 +327,9 @@ struct StateColumns: Equatable {
       started = running.startedAt.nanoseconds
     }
     if case .dead(let reason, _) = state { error = reason }
+    if case .restarting(let waiting) = state {
+      backoff = Int((waiting.due.nanoseconds - waiting.last.finishedAt.nanoseconds) / 1_000_000)
+    }
   }
 
   private var last: ContainerState.Exited? {
@@ -319,6 +352,10 @@ struct StateColumns: Equatable {
         pid: pid ?? 0, startedAt: Timestamp(nanoseconds: started ?? 0), last: before)
       return phase == "paused" ? .paused(running) : .running(running)
     case "removing": return .removing(last: last)
+    case "restarting":
+      guard let last else { return .created }
+      let due = Timestamp(nanoseconds: last.finishedAt.nanoseconds + Int64(backoff) * 1_000_000)
+      return .restarting(.init(last: last, due: due))
     case "dead": return .dead(reason: error, last: last)
     default: return last.map { .exited($0) } ?? .created
     }

@@ -15,6 +15,15 @@ enum HostFacts {
     access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0 ? 2 : 1
   }
 
+  /// Whether limits of swap exist: on v1 only where the kernel keeps account of it (`swapaccount=1`).
+  static func accountsSwap() -> Bool {
+    cgroupVersion() == 2 || access("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes", F_OK) == 0
+  }
+
+  static func hasAppArmor() -> Bool {
+    (try? SmallFile.read("/sys/module/apparmor/parameters/enabled"))?.hasPrefix("Y") ?? false
+  }
+
   static func hostname() -> String {
     var names = utsname()
     uname(&names)

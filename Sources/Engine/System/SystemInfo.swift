@@ -9,8 +9,8 @@ import SystemPackage
 extension Engine {
   func info() async throws -> JSONValue {
     let states = directory.all.map(\.state)
-    let running = states.count { if case .running = $0 { true } else { false } }
     let paused = states.count { if case .paused = $0 { true } else { false } }
+    let running = states.count(where: \.isUp) - paused
     let images = (try? await images.list(.init(all: true)).images.count) ?? 0
     let system = HostFacts.operatingSystem()
     let root = "/" + settings.folder.split(separator: "/").dropLast().joined(separator: "/")
@@ -39,6 +39,7 @@ extension Engine {
       "SecurityOptions": ["name=seccomp,profile=builtin", "name=cgroupns"], "Labels": [],
       "ExperimentalBuild": .bool(false), "HttpProxy": "", "HttpsProxy": "", "NoProxy": "",
       "Swarm": ["LocalNodeState": "inactive"], "InitBinary": "gantry-shim",
+      "CDISpecDirs": ["/etc/cdi", "/var/run/cdi"],
     ]
     var warnings: [JSONValue] = []
     for limit in MachineLimit.all {

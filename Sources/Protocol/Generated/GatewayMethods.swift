@@ -210,6 +210,31 @@ public enum GatewayAPI {
     public init() {}
   }
 
+  /// Params of `container.prune`: Removes all stopped containers.
+  public struct ContainerPruneParams: Codable, Sendable, Equatable {
+    /// `until`, `label`, `label!`.
+    public var filters: [String: [String]]?
+
+    /// Takes every field.
+    public init(filters: [String: [String]]? = nil) {
+      self.filters = filters
+    }
+  }
+
+  /// Result of `container.prune`.
+  public struct ContainerPruneResult: Codable, Sendable, Equatable {
+    /// Ids that are gone.
+    public var deleted: [String]
+    /// Bytes that were freed.
+    public var spaceReclaimed: Int64
+
+    /// Takes every field.
+    public init(deleted: [String], spaceReclaimed: Int64) {
+      self.deleted = deleted
+      self.spaceReclaimed = spaceReclaimed
+    }
+  }
+
   /// Params of `container.rename`: Gives a container another name.
   public struct ContainerRenameParams: Codable, Sendable, Equatable {
     /// Id, unique prefix of an id, or name.
@@ -228,6 +253,32 @@ public enum GatewayAPI {
   public struct ContainerRenameResult: Codable, Sendable, Equatable {
     /// Has no fields.
     public init() {}
+  }
+
+  /// Params of `container.update`: Changes the limits of a container, running or not, and what is to happen when it
+  /// ends.
+  public struct ContainerUpdateParams: Codable, Sendable, Equatable {
+    /// Id, unique prefix of an id, or name.
+    public var container: String
+    /// What changes; what is absent or zero stays.
+    public var update: ContainerUpdate
+
+    /// Takes every field.
+    public init(container: String, update: ContainerUpdate) {
+      self.container = container
+      self.update = update
+    }
+  }
+
+  /// Result of `container.update`.
+  public struct ContainerUpdateResult: Codable, Sendable, Equatable {
+    /// For the caller to read.
+    public var warnings: [String]
+
+    /// Takes every field.
+    public init(warnings: [String]) {
+      self.warnings = warnings
+    }
   }
 
   /// Params of `container.pause`: Freezes all processes of a container.
@@ -329,6 +380,27 @@ public enum GatewayAPI {
     }
   }
 
+  /// Params of `container.detach`: Tells that a client has let go of a container's or an exec's streams while it goes
+  /// on: publishes `detach` or `exec_detach`.
+  public struct ContainerDetachParams: Codable, Sendable, Equatable {
+    /// Id, unique prefix of an id, or name.
+    public var container: String
+    /// The exec whose streams they were.
+    public var exec: String?
+
+    /// Takes every field.
+    public init(container: String, exec: String? = nil) {
+      self.container = container
+      self.exec = exec
+    }
+  }
+
+  /// Result of `container.detach`.
+  public struct ContainerDetachResult: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
   /// Params of `container.resize`: Sets the size of a container's terminal.
   public struct ContainerResizeParams: Codable, Sendable, Equatable {
     /// Id, unique prefix of an id, or name.
@@ -426,6 +498,8 @@ public enum GatewayAPI {
     public var timestamps: Bool?
     /// So many last lines; `all` when absent.
     public var tail: String?
+    /// Whether each line begins with the labels, variables and tag that were chosen.
+    public var details: Bool?
 
     /// Takes every field.
     public init(
@@ -436,7 +510,8 @@ public enum GatewayAPI {
       since: String? = nil,
       until: String? = nil,
       timestamps: Bool? = nil,
-      tail: String? = nil
+      tail: String? = nil,
+      details: Bool? = nil
     ) {
       self.container = container
       self.follow = follow
@@ -446,6 +521,7 @@ public enum GatewayAPI {
       self.until = until
       self.timestamps = timestamps
       self.tail = tail
+      self.details = details
     }
   }
 
@@ -973,14 +1049,173 @@ public enum GatewayAPI {
     }
   }
 
+  /// Params of `image.prune`: Removes images that no container needs: those without a name, or all.
+  public struct ImagePruneParams: Codable, Sendable, Equatable {
+    /// Also images with names.
+    public var all: Bool?
+    /// `until`, `label`, `label!`, `dangling`.
+    public var filters: [String: [String]]?
+
+    /// Takes every field.
+    public init(all: Bool? = nil, filters: [String: [String]]? = nil) {
+      self.all = all
+      self.filters = filters
+    }
+  }
+
+  /// Result of `image.prune`.
+  public struct ImagePruneResult: Codable, Sendable, Equatable {
+    /// Names that are gone.
+    public var untagged: [String]
+    /// Ids and layers that are gone.
+    public var deleted: [String]
+    /// Bytes that were freed.
+    public var spaceReclaimed: Int64
+
+    /// Takes every field.
+    public init(untagged: [String], deleted: [String], spaceReclaimed: Int64) {
+      self.untagged = untagged
+      self.deleted = deleted
+      self.spaceReclaimed = spaceReclaimed
+    }
+  }
+
+  /// Params of `volume.create`: Makes a volume; the one of that name when it is there already with the same driver,
+  /// options and labels.
+  public struct VolumeCreateParams: Codable, Sendable, Equatable {
+    /// `[a-zA-Z0-9][a-zA-Z0-9_.-]+`; a random one without.
+    public var name: String?
+    /// `local`.
+    public var driver: String?
+    /// For the driver: `type`, `device` and `o`, as mount(8) knows them.
+    public var options: [String: String]?
+    /// Free notes.
+    public var labels: [String: String]?
+
+    /// Takes every field.
+    public init(
+      name: String? = nil,
+      driver: String? = nil,
+      options: [String: String]? = nil,
+      labels: [String: String]? = nil
+    ) {
+      self.name = name
+      self.driver = driver
+      self.options = options
+      self.labels = labels
+    }
+  }
+
+  /// Result of `volume.create`.
+  public struct VolumeCreateResult: Codable, Sendable, Equatable {
+    /// Docker's Volume.
+    public var volume: JSONValue
+
+    /// Takes every field.
+    public init(volume: JSONValue) {
+      self.volume = volume
+    }
+  }
+
+  /// Params of `volume.list`: The volumes there are, by name.
+  public struct VolumeListParams: Codable, Sendable, Equatable {
+    /// `dangling`, `driver`, `label`, `name`.
+    public var filters: [String: [String]]?
+
+    /// Takes every field.
+    public init(filters: [String: [String]]? = nil) {
+      self.filters = filters
+    }
+  }
+
+  /// Result of `volume.list`.
+  public struct VolumeListResult: Codable, Sendable, Equatable {
+    /// In Docker's shape.
+    public var volumes: [Volume]
+
+    /// Takes every field.
+    public init(volumes: [Volume]) {
+      self.volumes = volumes
+    }
+  }
+
+  /// Params of `volume.inspect`: Everything about one volume, in Docker's shape.
+  public struct VolumeInspectParams: Codable, Sendable, Equatable {
+    /// Its name.
+    public var volume: String
+
+    /// Takes every field.
+    public init(volume: String) {
+      self.volume = volume
+    }
+  }
+
+  /// Result of `volume.inspect`.
+  public struct VolumeInspectResult: Codable, Sendable, Equatable {
+    /// Docker's Volume.
+    public var volume: JSONValue
+
+    /// Takes every field.
+    public init(volume: JSONValue) {
+      self.volume = volume
+    }
+  }
+
+  /// Params of `volume.remove`: Removes a volume with all it holds. Refused while a container has it.
+  public struct VolumeRemoveParams: Codable, Sendable, Equatable {
+    /// Its name.
+    public var volume: String
+    /// One that does not exist is no failure.
+    public var force: Bool?
+
+    /// Takes every field.
+    public init(volume: String, force: Bool? = nil) {
+      self.volume = volume
+      self.force = force
+    }
+  }
+
+  /// Result of `volume.remove`.
+  public struct VolumeRemoveResult: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
+  /// Params of `volume.prune`: Removes the volumes that no container has: anonymous ones, or all.
+  public struct VolumePruneParams: Codable, Sendable, Equatable {
+    /// `all`, `label`, `label!`.
+    public var filters: [String: [String]]?
+
+    /// Takes every field.
+    public init(filters: [String: [String]]? = nil) {
+      self.filters = filters
+    }
+  }
+
+  /// Result of `volume.prune`.
+  public struct VolumePruneResult: Codable, Sendable, Equatable {
+    /// Names that are gone.
+    public var deleted: [String]
+    /// Bytes that were freed.
+    public var spaceReclaimed: Int64
+
+    /// Takes every field.
+    public init(deleted: [String], spaceReclaimed: Int64) {
+      self.deleted = deleted
+      self.spaceReclaimed = spaceReclaimed
+    }
+  }
+
   /// Params of `event.subscribe`: Sends `event.event` from now on, or from `since`, until the connection ends or
-  /// `until` has passed.
+  /// `until` has passed. A caller that does not read in time loses events, and is told how many: one of type `daemon`
+  /// with the action `lost` and the attribute `count` takes their place, whatever the filters are.
   public struct EventSubscribeParams: Codable, Sendable, Equatable {
     /// RFC 3339, or seconds since 1970 with a fraction: what has happened since then comes first.
     public var since: String?
     /// Likewise: then `event.end`.
     public var until: String?
-    /// By name of the filter, as Docker's: `container`, `event`, `image`, `label`, `type`.
+    /// By name of the filter, as Docker's: `container`, `daemon`, `event`, `image`, `label`, `network`, `plugin`,
+    /// `scope`, `type`, `volume`.
     public var filters: [String: [String]]?
 
     /// Takes every field.
@@ -1074,6 +1309,32 @@ public enum GatewayAPI {
     }
   }
 
+  /// Params of `system.diskUsage`: What images, containers and volumes take on disk, and how much of it could be freed.
+  public struct SystemDiskUsageParams: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
+  /// Result of `system.diskUsage`.
+  public struct SystemDiskUsageResult: Codable, Sendable, Equatable {
+    /// Bytes of all layers, each once.
+    public var layersSize: Int64
+    /// Newest first.
+    public var images: [ImageUsage]
+    /// All, with sizes, newest first.
+    public var containers: [ContainerSummary]
+    /// With their use, by name.
+    public var volumes: [Volume]
+
+    /// Takes every field.
+    public init(layersSize: Int64, images: [ImageUsage], containers: [ContainerSummary], volumes: [Volume]) {
+      self.layersSize = layersSize
+      self.images = images
+      self.containers = containers
+      self.volumes = volumes
+    }
+  }
+
   /// Params of `system.ping`: Answers at once.
   public struct SystemPingParams: Codable, Sendable, Equatable {
     /// Has no fields.
@@ -1142,9 +1403,20 @@ public enum GatewayAPI {
       "container.remove",
       isMutating: true
     )
+    /// Removes all stopped containers.
+    public static let containerPrune = RPCMethod<ContainerPruneParams, ContainerPruneResult>(
+      "container.prune",
+      isMutating: true,
+      deadlineMilliseconds: 600000
+    )
     /// Gives a container another name.
     public static let containerRename = RPCMethod<ContainerRenameParams, ContainerRenameResult>(
       "container.rename",
+      isMutating: true
+    )
+    /// Changes the limits of a container, running or not, and what is to happen when it ends.
+    public static let containerUpdate = RPCMethod<ContainerUpdateParams, ContainerUpdateResult>(
+      "container.update",
       isMutating: true
     )
     /// Freezes all processes of a container.
@@ -1164,6 +1436,9 @@ public enum GatewayAPI {
     )
     /// Promises a stream of a container's input and output.
     public static let containerAttach = RPCMethod<ContainerAttachParams, ContainerAttachResult>("container.attach")
+    /// Tells that a client has let go of a container's or an exec's streams while it goes on: publishes `detach` or
+    /// `exec_detach`.
+    public static let containerDetach = RPCMethod<ContainerDetachParams, ContainerDetachResult>("container.detach")
     /// Sets the size of a container's terminal.
     public static let containerResize = RPCMethod<ContainerResizeParams, ContainerResizeResult>("container.resize")
     /// Lists containers.
@@ -1239,7 +1514,36 @@ public enum GatewayAPI {
     public static let imageTag = RPCMethod<ImageTagParams, ImageTagResult>("image.tag", isMutating: true)
     /// Takes a name away, and the image with its last name.
     public static let imageRemove = RPCMethod<ImageRemoveParams, ImageRemoveResult>("image.remove", isMutating: true)
-    /// Sends `event.event` from now on, or from `since`, until the connection ends or `until` has passed.
+    /// Removes images that no container needs: those without a name, or all.
+    public static let imagePrune = RPCMethod<ImagePruneParams, ImagePruneResult>(
+      "image.prune",
+      isMutating: true,
+      deadlineMilliseconds: 600000
+    )
+    /// Makes a volume; the one of that name when it is there already with the same driver, options and labels.
+    public static let volumeCreate = RPCMethod<VolumeCreateParams, VolumeCreateResult>(
+      "volume.create",
+      isMutating: true
+    )
+    /// The volumes there are, by name.
+    public static let volumeList = RPCMethod<VolumeListParams, VolumeListResult>("volume.list")
+    /// Everything about one volume, in Docker's shape.
+    public static let volumeInspect = RPCMethod<VolumeInspectParams, VolumeInspectResult>("volume.inspect")
+    /// Removes a volume with all it holds. Refused while a container has it.
+    public static let volumeRemove = RPCMethod<VolumeRemoveParams, VolumeRemoveResult>(
+      "volume.remove",
+      isMutating: true,
+      deadlineMilliseconds: 600000
+    )
+    /// Removes the volumes that no container has: anonymous ones, or all.
+    public static let volumePrune = RPCMethod<VolumePruneParams, VolumePruneResult>(
+      "volume.prune",
+      isMutating: true,
+      deadlineMilliseconds: 600000
+    )
+    /// Sends `event.event` from now on, or from `since`, until the connection ends or `until` has passed. A caller that
+    /// does not read in time loses events, and is told how many: one of type `daemon` with the action `lost` and the
+    /// attribute `count` takes their place, whatever the filters are.
     public static let eventSubscribe = RPCMethod<EventSubscribeParams, EventSubscribeResult>("event.subscribe")
     /// Versions of the engine and its services.
     public static let systemVersion = RPCMethod<SystemVersionParams, SystemVersionResult>("system.version")
@@ -1248,6 +1552,11 @@ public enum GatewayAPI {
     /// Counters of every running container, for a collector of metrics. Names and units stay as they are: fields are
     /// only added.
     public static let systemMetrics = RPCMethod<SystemMetricsParams, SystemMetricsResult>("system.metrics")
+    /// What images, containers and volumes take on disk, and how much of it could be freed.
+    public static let systemDiskUsage = RPCMethod<SystemDiskUsageParams, SystemDiskUsageResult>(
+      "system.diskUsage",
+      deadlineMilliseconds: 600000
+    )
     /// Answers at once.
     public static let systemPing = RPCMethod<SystemPingParams, SystemPingResult>("system.ping")
     /// Whether each service answers.

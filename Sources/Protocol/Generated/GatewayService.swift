@@ -42,11 +42,21 @@ public protocol GatewayService: Sendable {
     _ params: GatewayAPI.ContainerRemoveParams,
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ContainerRemoveResult
+  /// Removes all stopped containers.
+  func containerPrune(
+    _ params: GatewayAPI.ContainerPruneParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerPruneResult
   /// Gives a container another name.
   func containerRename(
     _ params: GatewayAPI.ContainerRenameParams,
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ContainerRenameResult
+  /// Changes the limits of a container, running or not, and what is to happen when it ends.
+  func containerUpdate(
+    _ params: GatewayAPI.ContainerUpdateParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerUpdateResult
   /// Freezes all processes of a container.
   func containerPause(
     _ params: GatewayAPI.ContainerPauseParams,
@@ -67,6 +77,12 @@ public protocol GatewayService: Sendable {
     _ params: GatewayAPI.ContainerAttachParams,
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ContainerAttachResult
+  /// Tells that a client has let go of a container's or an exec's streams while it goes on: publishes `detach` or
+  /// `exec_detach`.
+  func containerDetach(
+    _ params: GatewayAPI.ContainerDetachParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerDetachResult
   /// Sets the size of a container's terminal.
   func containerResize(
     _ params: GatewayAPI.ContainerResizeParams,
@@ -193,7 +209,39 @@ public protocol GatewayService: Sendable {
     _ params: GatewayAPI.ImageRemoveParams,
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ImageRemoveResult
-  /// Sends `event.event` from now on, or from `since`, until the connection ends or `until` has passed.
+  /// Removes images that no container needs: those without a name, or all.
+  func imagePrune(
+    _ params: GatewayAPI.ImagePruneParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImagePruneResult
+  /// Makes a volume; the one of that name when it is there already with the same driver, options and labels.
+  func volumeCreate(
+    _ params: GatewayAPI.VolumeCreateParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.VolumeCreateResult
+  /// The volumes there are, by name.
+  func volumeList(
+    _ params: GatewayAPI.VolumeListParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.VolumeListResult
+  /// Everything about one volume, in Docker's shape.
+  func volumeInspect(
+    _ params: GatewayAPI.VolumeInspectParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.VolumeInspectResult
+  /// Removes a volume with all it holds. Refused while a container has it.
+  func volumeRemove(
+    _ params: GatewayAPI.VolumeRemoveParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.VolumeRemoveResult
+  /// Removes the volumes that no container has: anonymous ones, or all.
+  func volumePrune(
+    _ params: GatewayAPI.VolumePruneParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.VolumePruneResult
+  /// Sends `event.event` from now on, or from `since`, until the connection ends or `until` has passed. A caller that
+  /// does not read in time loses events, and is told how many: one of type `daemon` with the action `lost` and the
+  /// attribute `count` takes their place, whatever the filters are.
   func eventSubscribe(
     _ params: GatewayAPI.EventSubscribeParams,
     _ context: CallContext
@@ -214,6 +262,11 @@ public protocol GatewayService: Sendable {
     _ params: GatewayAPI.SystemMetricsParams,
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.SystemMetricsResult
+  /// What images, containers and volumes take on disk, and how much of it could be freed.
+  func systemDiskUsage(
+    _ params: GatewayAPI.SystemDiskUsageParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.SystemDiskUsageResult
   /// Answers at once.
   func systemPing(
     _ params: GatewayAPI.SystemPingParams,
@@ -276,11 +329,25 @@ extension GatewayService {
     try await containerRemove(params, CallContext())
   }
 
+  /// Removes all stopped containers.
+  public func containerPrune(
+    _ params: GatewayAPI.ContainerPruneParams
+  ) async throws(Fault) -> GatewayAPI.ContainerPruneResult {
+    try await containerPrune(params, CallContext())
+  }
+
   /// Gives a container another name.
   public func containerRename(
     _ params: GatewayAPI.ContainerRenameParams
   ) async throws(Fault) -> GatewayAPI.ContainerRenameResult {
     try await containerRename(params, CallContext())
+  }
+
+  /// Changes the limits of a container, running or not, and what is to happen when it ends.
+  public func containerUpdate(
+    _ params: GatewayAPI.ContainerUpdateParams
+  ) async throws(Fault) -> GatewayAPI.ContainerUpdateResult {
+    try await containerUpdate(params, CallContext())
   }
 
   /// Freezes all processes of a container.
@@ -309,6 +376,14 @@ extension GatewayService {
     _ params: GatewayAPI.ContainerAttachParams
   ) async throws(Fault) -> GatewayAPI.ContainerAttachResult {
     try await containerAttach(params, CallContext())
+  }
+
+  /// Tells that a client has let go of a container's or an exec's streams while it goes on: publishes `detach` or
+  /// `exec_detach`.
+  public func containerDetach(
+    _ params: GatewayAPI.ContainerDetachParams
+  ) async throws(Fault) -> GatewayAPI.ContainerDetachResult {
+    try await containerDetach(params, CallContext())
   }
 
   /// Sets the size of a container's terminal.
@@ -471,7 +546,45 @@ extension GatewayService {
     try await imageRemove(params, CallContext())
   }
 
-  /// Sends `event.event` from now on, or from `since`, until the connection ends or `until` has passed.
+  /// Removes images that no container needs: those without a name, or all.
+  public func imagePrune(_ params: GatewayAPI.ImagePruneParams) async throws(Fault) -> GatewayAPI.ImagePruneResult {
+    try await imagePrune(params, CallContext())
+  }
+
+  /// Makes a volume; the one of that name when it is there already with the same driver, options and labels.
+  public func volumeCreate(
+    _ params: GatewayAPI.VolumeCreateParams
+  ) async throws(Fault) -> GatewayAPI.VolumeCreateResult {
+    try await volumeCreate(params, CallContext())
+  }
+
+  /// The volumes there are, by name.
+  public func volumeList(_ params: GatewayAPI.VolumeListParams) async throws(Fault) -> GatewayAPI.VolumeListResult {
+    try await volumeList(params, CallContext())
+  }
+
+  /// Everything about one volume, in Docker's shape.
+  public func volumeInspect(
+    _ params: GatewayAPI.VolumeInspectParams
+  ) async throws(Fault) -> GatewayAPI.VolumeInspectResult {
+    try await volumeInspect(params, CallContext())
+  }
+
+  /// Removes a volume with all it holds. Refused while a container has it.
+  public func volumeRemove(
+    _ params: GatewayAPI.VolumeRemoveParams
+  ) async throws(Fault) -> GatewayAPI.VolumeRemoveResult {
+    try await volumeRemove(params, CallContext())
+  }
+
+  /// Removes the volumes that no container has: anonymous ones, or all.
+  public func volumePrune(_ params: GatewayAPI.VolumePruneParams) async throws(Fault) -> GatewayAPI.VolumePruneResult {
+    try await volumePrune(params, CallContext())
+  }
+
+  /// Sends `event.event` from now on, or from `since`, until the connection ends or `until` has passed. A caller that
+  /// does not read in time loses events, and is told how many: one of type `daemon` with the action `lost` and the
+  /// attribute `count` takes their place, whatever the filters are.
   public func eventSubscribe(
     _ params: GatewayAPI.EventSubscribeParams
   ) async throws(Fault) -> GatewayAPI.EventSubscribeResult {
@@ -498,6 +611,13 @@ extension GatewayService {
     _ params: GatewayAPI.SystemMetricsParams = .init()
   ) async throws(Fault) -> GatewayAPI.SystemMetricsResult {
     try await systemMetrics(params, CallContext())
+  }
+
+  /// What images, containers and volumes take on disk, and how much of it could be freed.
+  public func systemDiskUsage(
+    _ params: GatewayAPI.SystemDiskUsageParams = .init()
+  ) async throws(Fault) -> GatewayAPI.SystemDiskUsageResult {
+    try await systemDiskUsage(params, CallContext())
   }
 
   /// Answers at once.
@@ -579,12 +699,28 @@ public struct GatewayClient: GatewayService {
     try await channel.call(GatewayAPI.Method.containerRemove, params, context)
   }
 
+  /// Removes all stopped containers.
+  public func containerPrune(
+    _ params: GatewayAPI.ContainerPruneParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerPruneResult {
+    try await channel.call(GatewayAPI.Method.containerPrune, params, context)
+  }
+
   /// Gives a container another name.
   public func containerRename(
     _ params: GatewayAPI.ContainerRenameParams,
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ContainerRenameResult {
     try await channel.call(GatewayAPI.Method.containerRename, params, context)
+  }
+
+  /// Changes the limits of a container, running or not, and what is to happen when it ends.
+  public func containerUpdate(
+    _ params: GatewayAPI.ContainerUpdateParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerUpdateResult {
+    try await channel.call(GatewayAPI.Method.containerUpdate, params, context)
   }
 
   /// Freezes all processes of a container.
@@ -617,6 +753,15 @@ public struct GatewayClient: GatewayService {
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ContainerAttachResult {
     try await channel.call(GatewayAPI.Method.containerAttach, params, context)
+  }
+
+  /// Tells that a client has let go of a container's or an exec's streams while it goes on: publishes `detach` or
+  /// `exec_detach`.
+  public func containerDetach(
+    _ params: GatewayAPI.ContainerDetachParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerDetachResult {
+    try await channel.call(GatewayAPI.Method.containerDetach, params, context)
   }
 
   /// Sets the size of a container's terminal.
@@ -820,7 +965,57 @@ public struct GatewayClient: GatewayService {
     try await channel.call(GatewayAPI.Method.imageRemove, params, context)
   }
 
-  /// Sends `event.event` from now on, or from `since`, until the connection ends or `until` has passed.
+  /// Removes images that no container needs: those without a name, or all.
+  public func imagePrune(
+    _ params: GatewayAPI.ImagePruneParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImagePruneResult {
+    try await channel.call(GatewayAPI.Method.imagePrune, params, context)
+  }
+
+  /// Makes a volume; the one of that name when it is there already with the same driver, options and labels.
+  public func volumeCreate(
+    _ params: GatewayAPI.VolumeCreateParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.VolumeCreateResult {
+    try await channel.call(GatewayAPI.Method.volumeCreate, params, context)
+  }
+
+  /// The volumes there are, by name.
+  public func volumeList(
+    _ params: GatewayAPI.VolumeListParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.VolumeListResult {
+    try await channel.call(GatewayAPI.Method.volumeList, params, context)
+  }
+
+  /// Everything about one volume, in Docker's shape.
+  public func volumeInspect(
+    _ params: GatewayAPI.VolumeInspectParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.VolumeInspectResult {
+    try await channel.call(GatewayAPI.Method.volumeInspect, params, context)
+  }
+
+  /// Removes a volume with all it holds. Refused while a container has it.
+  public func volumeRemove(
+    _ params: GatewayAPI.VolumeRemoveParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.VolumeRemoveResult {
+    try await channel.call(GatewayAPI.Method.volumeRemove, params, context)
+  }
+
+  /// Removes the volumes that no container has: anonymous ones, or all.
+  public func volumePrune(
+    _ params: GatewayAPI.VolumePruneParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.VolumePruneResult {
+    try await channel.call(GatewayAPI.Method.volumePrune, params, context)
+  }
+
+  /// Sends `event.event` from now on, or from `since`, until the connection ends or `until` has passed. A caller that
+  /// does not read in time loses events, and is told how many: one of type `daemon` with the action `lost` and the
+  /// attribute `count` takes their place, whatever the filters are.
   public func eventSubscribe(
     _ params: GatewayAPI.EventSubscribeParams,
     _ context: CallContext
@@ -853,6 +1048,14 @@ public struct GatewayClient: GatewayService {
     try await channel.call(GatewayAPI.Method.systemMetrics, params, context)
   }
 
+  /// What images, containers and volumes take on disk, and how much of it could be freed.
+  public func systemDiskUsage(
+    _ params: GatewayAPI.SystemDiskUsageParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.SystemDiskUsageResult {
+    try await channel.call(GatewayAPI.Method.systemDiskUsage, params, context)
+  }
+
   /// Answers at once.
   public func systemPing(
     _ params: GatewayAPI.SystemPingParams,
@@ -881,11 +1084,14 @@ public enum GatewayDispatch {
     "container.kill": GatewayAPI.Method.containerKill.traits,
     "container.restart": GatewayAPI.Method.containerRestart.traits,
     "container.remove": GatewayAPI.Method.containerRemove.traits,
+    "container.prune": GatewayAPI.Method.containerPrune.traits,
     "container.rename": GatewayAPI.Method.containerRename.traits,
+    "container.update": GatewayAPI.Method.containerUpdate.traits,
     "container.pause": GatewayAPI.Method.containerPause.traits,
     "container.unpause": GatewayAPI.Method.containerUnpause.traits,
     "container.wait": GatewayAPI.Method.containerWait.traits,
     "container.attach": GatewayAPI.Method.containerAttach.traits,
+    "container.detach": GatewayAPI.Method.containerDetach.traits,
     "container.resize": GatewayAPI.Method.containerResize.traits,
     "container.list": GatewayAPI.Method.containerList.traits,
     "container.inspect": GatewayAPI.Method.containerInspect.traits,
@@ -911,10 +1117,17 @@ public enum GatewayDispatch {
     "image.history": GatewayAPI.Method.imageHistory.traits,
     "image.tag": GatewayAPI.Method.imageTag.traits,
     "image.remove": GatewayAPI.Method.imageRemove.traits,
+    "image.prune": GatewayAPI.Method.imagePrune.traits,
+    "volume.create": GatewayAPI.Method.volumeCreate.traits,
+    "volume.list": GatewayAPI.Method.volumeList.traits,
+    "volume.inspect": GatewayAPI.Method.volumeInspect.traits,
+    "volume.remove": GatewayAPI.Method.volumeRemove.traits,
+    "volume.prune": GatewayAPI.Method.volumePrune.traits,
     "event.subscribe": GatewayAPI.Method.eventSubscribe.traits,
     "system.version": GatewayAPI.Method.systemVersion.traits,
     "system.info": GatewayAPI.Method.systemInfo.traits,
     "system.metrics": GatewayAPI.Method.systemMetrics.traits,
+    "system.diskUsage": GatewayAPI.Method.systemDiskUsage.traits,
     "system.ping": GatewayAPI.Method.systemPing.traits,
     "system.status": GatewayAPI.Method.systemStatus.traits,
   ]
@@ -941,8 +1154,12 @@ public enum GatewayDispatch {
       try RPCCoding.encode(await service.containerRestart(try RPCCoding.decode(params), context))
     case "container.remove":
       try RPCCoding.encode(await service.containerRemove(try RPCCoding.decode(params), context))
+    case "container.prune":
+      try RPCCoding.encode(await service.containerPrune(try RPCCoding.decode(params), context))
     case "container.rename":
       try RPCCoding.encode(await service.containerRename(try RPCCoding.decode(params), context))
+    case "container.update":
+      try RPCCoding.encode(await service.containerUpdate(try RPCCoding.decode(params), context))
     case "container.pause":
       try RPCCoding.encode(await service.containerPause(try RPCCoding.decode(params), context))
     case "container.unpause":
@@ -951,6 +1168,8 @@ public enum GatewayDispatch {
       try RPCCoding.encode(await service.containerWait(try RPCCoding.decode(params), context))
     case "container.attach":
       try RPCCoding.encode(await service.containerAttach(try RPCCoding.decode(params), context))
+    case "container.detach":
+      try RPCCoding.encode(await service.containerDetach(try RPCCoding.decode(params), context))
     case "container.resize":
       try RPCCoding.encode(await service.containerResize(try RPCCoding.decode(params), context))
     case "container.list":
@@ -1001,6 +1220,18 @@ public enum GatewayDispatch {
       try RPCCoding.encode(await service.imageTag(try RPCCoding.decode(params), context))
     case "image.remove":
       try RPCCoding.encode(await service.imageRemove(try RPCCoding.decode(params), context))
+    case "image.prune":
+      try RPCCoding.encode(await service.imagePrune(try RPCCoding.decode(params), context))
+    case "volume.create":
+      try RPCCoding.encode(await service.volumeCreate(try RPCCoding.decode(params), context))
+    case "volume.list":
+      try RPCCoding.encode(await service.volumeList(try RPCCoding.decode(params), context))
+    case "volume.inspect":
+      try RPCCoding.encode(await service.volumeInspect(try RPCCoding.decode(params), context))
+    case "volume.remove":
+      try RPCCoding.encode(await service.volumeRemove(try RPCCoding.decode(params), context))
+    case "volume.prune":
+      try RPCCoding.encode(await service.volumePrune(try RPCCoding.decode(params), context))
     case "event.subscribe":
       try RPCCoding.encode(await service.eventSubscribe(try RPCCoding.decode(params), context))
     case "system.version":
@@ -1009,6 +1240,8 @@ public enum GatewayDispatch {
       try RPCCoding.encode(await service.systemInfo(try RPCCoding.decode(params), context))
     case "system.metrics":
       try RPCCoding.encode(await service.systemMetrics(try RPCCoding.decode(params), context))
+    case "system.diskUsage":
+      try RPCCoding.encode(await service.systemDiskUsage(try RPCCoding.decode(params), context))
     case "system.ping":
       try RPCCoding.encode(await service.systemPing(try RPCCoding.decode(params), context))
     case "system.status":

@@ -251,7 +251,8 @@ extension GatewayAPI {
 
   /// A health check.
   public struct HealthConfig: Codable, Sendable, Equatable {
-    /// `["NONE"]`, `["CMD", …]` or `["CMD-SHELL", …]`.
+    /// `[]` (the image's), `["NONE"]`, `["CMD", …]`, `["CMD-SHELL", …]`, or without a process in the container:
+    /// `["TCP", "127.0.0.1:80"]`, `["HTTP", "http://127.0.0.1:80/path"]`, `["FILE", "/path"]`.
     public var test: [String]?
     /// Nanoseconds.
     public var interval: Int64?
@@ -263,6 +264,8 @@ extension GatewayAPI {
     public var startPeriod: Int64?
     /// Nanoseconds.
     public var startInterval: Int64?
+    /// Gantry's own: none when absent.
+    public var onUnhealthy: UnhealthyAction?
 
     /// Takes every field.
     public init(
@@ -271,7 +274,8 @@ extension GatewayAPI {
       timeout: Int64? = nil,
       retries: Int64? = nil,
       startPeriod: Int64? = nil,
-      startInterval: Int64? = nil
+      startInterval: Int64? = nil,
+      onUnhealthy: UnhealthyAction? = nil
     ) {
       self.test = test
       self.interval = interval
@@ -279,6 +283,7 @@ extension GatewayAPI {
       self.retries = retries
       self.startPeriod = startPeriod
       self.startInterval = startInterval
+      self.onUnhealthy = onUnhealthy
     }
 
     private enum CodingKeys: String, CodingKey {
@@ -288,6 +293,7 @@ extension GatewayAPI {
       case retries = "Retries"
       case startPeriod = "StartPeriod"
       case startInterval = "StartInterval"
+      case onUnhealthy = "OnUnhealthy"
     }
   }
 
@@ -756,7 +762,7 @@ extension GatewayAPI {
 
   /// Where output goes.
   public struct LogConfig: Codable, Sendable, Equatable {
-    /// `json-file` or `none`.
+    /// The log driver: `json-file` when empty.
     public var type: String?
     /// For the driver: `max-size`, `max-file`, …
     public var config: [String: String]?
@@ -947,7 +953,7 @@ extension GatewayAPI {
     public var extraHosts: [String]?
     /// Further groups, names or numbers.
     public var groupAdd: [String]?
-    /// Empty, `private` or `host`.
+    /// Empty, `private`, `shareable`, `none`, `host` or `container:NAME`.
     public var ipcMode: String?
     /// Not used.
     public var cgroup: String?
@@ -955,7 +961,7 @@ extension GatewayAPI {
     public var links: [String]?
     /// -1000 to 1000.
     public var oomScoreAdj: Int64?
-    /// Empty or `host`.
+    /// Empty, `host` or `container:NAME`.
     public var pidMode: String?
     /// All capabilities and devices.
     public var privileged: Bool?
@@ -965,13 +971,13 @@ extension GatewayAPI {
     public var readonlyRootfs: Bool?
     /// `seccomp=…`, `no-new-privileges`, …
     public var securityOpt: [String]?
-    /// For the storage driver.
+    /// `size`: the most bytes that it may write to its root.
     public var storageOpt: [String: String]?
     /// Options by path.
     public var tmpfs: [String: String]?
     /// Empty or `host`.
     public var utsMode: String?
-    /// Which user namespace.
+    /// Empty, `host`, `private`, `auto[:OPTIONS]` or `keep-id[:OPTIONS]`.
     public var usernsMode: String?
     /// Bytes of /dev/shm.
     public var shmSize: Int64?
@@ -1205,6 +1211,118 @@ extension GatewayAPI {
     }
   }
 
+  /// What container.update changes, in the shape of Docker's update.
+  public struct ContainerUpdate: Codable, Sendable, Equatable {
+    /// 10 to 1000.
+    public var blkioWeight: Int64?
+    /// By device.
+    public var blkioWeightDevice: [WeightDevice]?
+    /// Bytes read a second.
+    public var blkioDeviceReadBps: [ThrottleDevice]?
+    /// Bytes written a second.
+    public var blkioDeviceWriteBps: [ThrottleDevice]?
+    /// Reads a second.
+    public var blkioDeviceReadIOps: [ThrottleDevice]?
+    /// Writes a second.
+    public var blkioDeviceWriteIOps: [ThrottleDevice]?
+    /// Microseconds of the quota's period.
+    public var cpuPeriod: Int64?
+    /// Microseconds in each period.
+    public var cpuQuota: Int64?
+    /// Microseconds.
+    public var cpuRealtimePeriod: Int64?
+    /// Microseconds.
+    public var cpuRealtimeRuntime: Int64?
+    /// Weight among other containers; 1024 is usual.
+    public var cpuShares: Int64?
+    /// `0-2,4`
+    public var cpusetCpus: String?
+    /// `0-1`
+    public var cpusetMems: String?
+    /// Limit in bytes.
+    public var memory: Int64?
+    /// Soft limit in bytes.
+    public var memoryReservation: Int64?
+    /// Memory and swap together; -1 for no limit.
+    public var memorySwap: Int64?
+    /// 0 to 100.
+    public var memorySwappiness: Int64?
+    /// Thousand-millionths of a processor.
+    public var nanoCpus: Int64?
+    /// Most processes; 0 or -1 for no limit.
+    public var pidsLimit: Int64?
+    /// Whether it is started again.
+    public var restartPolicy: RestartPolicy?
+
+    /// Takes every field.
+    public init(
+      blkioWeight: Int64? = nil,
+      blkioWeightDevice: [WeightDevice]? = nil,
+      blkioDeviceReadBps: [ThrottleDevice]? = nil,
+      blkioDeviceWriteBps: [ThrottleDevice]? = nil,
+      blkioDeviceReadIOps: [ThrottleDevice]? = nil,
+      blkioDeviceWriteIOps: [ThrottleDevice]? = nil,
+      cpuPeriod: Int64? = nil,
+      cpuQuota: Int64? = nil,
+      cpuRealtimePeriod: Int64? = nil,
+      cpuRealtimeRuntime: Int64? = nil,
+      cpuShares: Int64? = nil,
+      cpusetCpus: String? = nil,
+      cpusetMems: String? = nil,
+      memory: Int64? = nil,
+      memoryReservation: Int64? = nil,
+      memorySwap: Int64? = nil,
+      memorySwappiness: Int64? = nil,
+      nanoCpus: Int64? = nil,
+      pidsLimit: Int64? = nil,
+      restartPolicy: RestartPolicy? = nil
+    ) {
+      self.blkioWeight = blkioWeight
+      self.blkioWeightDevice = blkioWeightDevice
+      self.blkioDeviceReadBps = blkioDeviceReadBps
+      self.blkioDeviceWriteBps = blkioDeviceWriteBps
+      self.blkioDeviceReadIOps = blkioDeviceReadIOps
+      self.blkioDeviceWriteIOps = blkioDeviceWriteIOps
+      self.cpuPeriod = cpuPeriod
+      self.cpuQuota = cpuQuota
+      self.cpuRealtimePeriod = cpuRealtimePeriod
+      self.cpuRealtimeRuntime = cpuRealtimeRuntime
+      self.cpuShares = cpuShares
+      self.cpusetCpus = cpusetCpus
+      self.cpusetMems = cpusetMems
+      self.memory = memory
+      self.memoryReservation = memoryReservation
+      self.memorySwap = memorySwap
+      self.memorySwappiness = memorySwappiness
+      self.nanoCpus = nanoCpus
+      self.pidsLimit = pidsLimit
+      self.restartPolicy = restartPolicy
+    }
+
+    private enum CodingKeys: String, CodingKey {
+      case blkioWeight = "BlkioWeight"
+      case blkioWeightDevice = "BlkioWeightDevice"
+      case blkioDeviceReadBps = "BlkioDeviceReadBps"
+      case blkioDeviceWriteBps = "BlkioDeviceWriteBps"
+      case blkioDeviceReadIOps = "BlkioDeviceReadIOps"
+      case blkioDeviceWriteIOps = "BlkioDeviceWriteIOps"
+      case cpuPeriod = "CpuPeriod"
+      case cpuQuota = "CpuQuota"
+      case cpuRealtimePeriod = "CpuRealtimePeriod"
+      case cpuRealtimeRuntime = "CpuRealtimeRuntime"
+      case cpuShares = "CpuShares"
+      case cpusetCpus = "CpusetCpus"
+      case cpusetMems = "CpusetMems"
+      case memory = "Memory"
+      case memoryReservation = "MemoryReservation"
+      case memorySwap = "MemorySwap"
+      case memorySwappiness = "MemorySwappiness"
+      case nanoCpus = "NanoCpus"
+      case pidsLimit = "PidsLimit"
+      case restartPolicy = "RestartPolicy"
+    }
+  }
+
   /// One port.
   public struct PortSummary: Codable, Sendable, Equatable {
     /// Address of the host.
@@ -1402,6 +1520,132 @@ extension GatewayAPI {
       case hostConfig = "HostConfig"
       case networkSettings = "NetworkSettings"
       case mounts = "Mounts"
+    }
+  }
+
+  /// What happens to a container that has become unhealthy.
+  public struct UnhealthyAction: RawRepresentable, Codable, Sendable, Hashable {
+    /// The value on the wire; unknown values are kept.
+    public let rawValue: String
+
+    /// Takes any value.
+    public init(rawValue: String) { self.rawValue = rawValue }
+
+    /// Nothing but the event.
+    public static let none = UnhealthyAction(rawValue: "none")
+    /// It is stopped and started, without regard to its restart policy.
+    public static let restart = UnhealthyAction(rawValue: "restart")
+    /// It is stopped, as by a person.
+    public static let stop = UnhealthyAction(rawValue: "stop")
+    /// It is killed, and its restart policy decides what follows.
+    public static let kill = UnhealthyAction(rawValue: "kill")
+  }
+
+  /// How much a volume is used.
+  public struct VolumeUsage: Codable, Sendable, Equatable {
+    /// Bytes; -1 where it cannot be known.
+    public var size: Int64
+    /// Containers that have it.
+    public var refCount: Int64
+
+    /// Takes every field.
+    public init(size: Int64, refCount: Int64) {
+      self.size = size
+      self.refCount = refCount
+    }
+
+    private enum CodingKeys: String, CodingKey {
+      case size = "Size"
+      case refCount = "RefCount"
+    }
+  }
+
+  /// One volume, in Docker's shape.
+  public struct Volume: Codable, Sendable, Equatable {
+    /// Its name.
+    public var name: String
+    /// `local`.
+    public var driver: String
+    /// Its folder on the host.
+    public var mountpoint: String
+    /// RFC 3339.
+    public var createdAt: String?
+    /// Free notes.
+    public var labels: [String: String]?
+    /// For the driver.
+    public var options: [String: String]?
+    /// `local`.
+    public var scope: String
+    /// When it was asked for.
+    public var usageData: VolumeUsage?
+
+    /// Takes every field.
+    public init(
+      name: String,
+      driver: String,
+      mountpoint: String,
+      createdAt: String? = nil,
+      labels: [String: String]? = nil,
+      options: [String: String]? = nil,
+      scope: String,
+      usageData: VolumeUsage? = nil
+    ) {
+      self.name = name
+      self.driver = driver
+      self.mountpoint = mountpoint
+      self.createdAt = createdAt
+      self.labels = labels
+      self.options = options
+      self.scope = scope
+      self.usageData = usageData
+    }
+
+    private enum CodingKeys: String, CodingKey {
+      case name = "Name"
+      case driver = "Driver"
+      case mountpoint = "Mountpoint"
+      case createdAt = "CreatedAt"
+      case labels = "Labels"
+      case options = "Options"
+      case scope = "Scope"
+      case usageData = "UsageData"
+    }
+  }
+
+  /// What one image takes on disk.
+  public struct ImageUsage: Codable, Sendable, Equatable {
+    /// Digest of the image configuration.
+    public var id: String
+    /// Names with a tag.
+    public var repoTags: [String]
+    /// Names with a digest.
+    public var repoDigests: [String]
+    /// RFC 3339.
+    public var created: String
+    /// Bytes of its layers.
+    public var size: Int64
+    /// Bytes of its layers that other images have too.
+    public var sharedSize: Int64
+    /// Containers made from it.
+    public var containers: Int64
+
+    /// Takes every field.
+    public init(
+      id: String,
+      repoTags: [String],
+      repoDigests: [String],
+      created: String,
+      size: Int64,
+      sharedSize: Int64,
+      containers: Int64
+    ) {
+      self.id = id
+      self.repoTags = repoTags
+      self.repoDigests = repoDigests
+      self.created = created
+      self.size = size
+      self.sharedSize = sharedSize
+      self.containers = containers
     }
   }
 

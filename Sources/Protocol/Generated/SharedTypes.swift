@@ -243,6 +243,8 @@ public struct TaskState: Codable, Sendable, Equatable {
   public var execs: [ExecState]
   /// The process that looks after it.
   public var shimPid: Int64
+  /// When it has a health check and has not ended.
+  public var health: HealthStatus?
 
   /// Takes every field.
   public init(
@@ -252,7 +254,8 @@ public struct TaskState: Codable, Sendable, Equatable {
     exit: ExitStatus? = nil,
     startedAt: String? = nil,
     execs: [ExecState],
-    shimPid: Int64
+    shimPid: Int64,
+    health: HealthStatus? = nil
   ) {
     self.id = id
     self.pid = pid
@@ -261,10 +264,11 @@ public struct TaskState: Codable, Sendable, Equatable {
     self.startedAt = startedAt
     self.execs = execs
     self.shimPid = shimPid
+    self.health = health
   }
 }
 
-/// Where and how the output of a container is kept (Docker's json-file lines).
+/// Where and how the output of a container is kept, and where else it goes.
 public struct LogOptions: Codable, Sendable, Equatable {
   /// The file.
   public var path: String
@@ -272,15 +276,91 @@ public struct LogOptions: Codable, Sendable, Equatable {
   public var maxSize: Int64
   /// Files that are kept, the current one among them.
   public var maxFiles: Int64
-  /// Written as `attrs` of every line.
+  /// Written as `attrs` of every line, or once at the top of a `local` file.
   public var labels: [String: String]?
+  /// Docker's lines of JSON (when absent), or compact records.
+  public var format: String?
+  /// Whether files are compressed (gzip) once they are rotated.
+  public var compress: Bool?
+  /// Who else gets every line.
+  public var delivery: LogDelivery?
 
   /// Takes every field.
-  public init(path: String, maxSize: Int64, maxFiles: Int64, labels: [String: String]? = nil) {
+  public init(
+    path: String,
+    maxSize: Int64,
+    maxFiles: Int64,
+    labels: [String: String]? = nil,
+    format: String? = nil,
+    compress: Bool? = nil,
+    delivery: LogDelivery? = nil
+  ) {
     self.path = path
     self.maxSize = maxSize
     self.maxFiles = maxFiles
     self.labels = labels
+    self.format = format
+    self.compress = compress
+    self.delivery = delivery
+  }
+}
+
+/// A destination of every line, served from the kept files by gantry-logger.
+public struct LogDelivery: Codable, Sendable, Equatable {
+  /// `journald`, `syslog`, `gelf`, `fluentd`, `splunk`, `awslogs` or `gcplogs`.
+  public var driver: String
+  /// Those of the driver, by Docker's names.
+  public var options: [String: String]
+  /// What the driver calls the container.
+  public var tag: String
+  /// Whether the container waits when the destination does not keep up; else lines are left out.
+  public var blocking: Bool
+  /// Bytes that may wait to be delivered.
+  public var maxBuffer: Int64
+  /// What the driver may say of the container.
+  public var source: LogSource
+
+  /// Takes every field.
+  public init(
+    driver: String,
+    options: [String: String],
+    tag: String,
+    blocking: Bool,
+    maxBuffer: Int64,
+    source: LogSource
+  ) {
+    self.driver = driver
+    self.options = options
+    self.tag = tag
+    self.blocking = blocking
+    self.maxBuffer = maxBuffer
+    self.source = source
+  }
+}
+
+/// What a log driver may say of a container.
+public struct LogSource: Codable, Sendable, Equatable {
+  /// Its id, in full.
+  public var id: String
+  /// Its name.
+  public var name: String
+  /// Its image.
+  public var imageId: String
+  /// The name that the image was given by.
+  public var imageName: String
+  /// Its program and arguments.
+  public var command: String
+  /// RFC 3339.
+  public var created: String
+
+  /// Takes every field.
+  public init(id: String, name: String, imageId: String, imageName: String, command: String, created: String) {
+    self.id = id
+    self.name = name
+    self.imageId = imageId
+    self.imageName = imageName
+    self.command = command
+    self.created = created
   }
 }
 
@@ -460,6 +540,98 @@ public struct SeccompChoice: Codable, Sendable, Equatable {
   public init(profile: String, document: JSONValue? = nil) {
     self.profile = profile
     self.document = document
+  }
+}
+
+/// What the health check of a container says.
+public struct HealthStatus: RawRepresentable, Codable, Sendable, Hashable {
+  /// The value on the wire; unknown values are kept.
+  public let rawValue: String
+
+  /// Takes any value.
+  public init(rawValue: String) { self.rawValue = rawValue }
+
+  /// No probe has succeeded yet, and not too many have failed.
+  public static let starting = HealthStatus(rawValue: "starting")
+  /// The last probe succeeded, or not too many have failed since.
+  public static let healthy = HealthStatus(rawValue: "healthy")
+  /// As many probes in a row have failed as `retries` says.
+  public static let unhealthy = HealthStatus(rawValue: "unhealthy")
+}
+
+/// How the shim finds out whether a container does its work. Either `process` is run in the container, or `probe` is
+/// looked at from outside without running anything in it.
+public struct HealthCheck: Codable, Sendable, Equatable {
+  /// Healthy when it exits with 0.
+  public var process: RuntimeSpec.Process?
+  /// `tcp://ADDRESS:PORT` (accepts a connection), `http://ADDRESS:PORT/PATH` (answers with a status of 200 to 399) or
+  /// `file:///PATH` (exists), in the container's network and root.
+  public var probe: String?
+  /// Milliseconds from the end of a probe to the next; the first one comes within it.
+  public var interval: Int64
+  /// Milliseconds that a probe may take.
+  public var timeout: Int64
+  /// Failures in a row until unhealthy.
+  public var retries: Int64
+  /// Milliseconds after the start in which a failure does not count.
+  public var startPeriod: Int64
+  /// Milliseconds between probes within it, until one succeeds.
+  public var startInterval: Int64
+
+  /// Takes every field.
+  public init(
+    process: RuntimeSpec.Process? = nil,
+    probe: String? = nil,
+    interval: Int64,
+    timeout: Int64,
+    retries: Int64,
+    startPeriod: Int64,
+    startInterval: Int64
+  ) {
+    self.process = process
+    self.probe = probe
+    self.interval = interval
+    self.timeout = timeout
+    self.retries = retries
+    self.startPeriod = startPeriod
+    self.startInterval = startInterval
+  }
+}
+
+/// What one probe found.
+public struct HealthResult: Codable, Sendable, Equatable {
+  /// RFC 3339 with nanoseconds.
+  public var start: String
+  /// RFC 3339 with nanoseconds.
+  public var end: String
+  /// 0 is healthy; -1: it took too long or could not be run.
+  public var exitCode: Int64
+  /// What it wrote, 4096 bytes at most.
+  public var output: String
+
+  /// Takes every field.
+  public init(start: String, end: String, exitCode: Int64, output: String) {
+    self.start = start
+    self.end = end
+    self.exitCode = exitCode
+    self.output = output
+  }
+}
+
+/// The health of a container.
+public struct HealthState: Codable, Sendable, Equatable {
+  /// The verdict.
+  public var status: HealthStatus
+  /// Failures since the last success.
+  public var failingStreak: Int64
+  /// The last five probes, the oldest first.
+  public var log: [HealthResult]
+
+  /// Takes every field.
+  public init(status: HealthStatus, failingStreak: Int64, log: [HealthResult]) {
+    self.status = status
+    self.failingStreak = failingStreak
+    self.log = log
   }
 }
 

@@ -257,6 +257,23 @@ public enum ShimAPI {
     }
   }
 
+  /// Params of `shim.health`: What the health check found.
+  public struct HealthParams: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
+  /// Result of `shim.health`.
+  public struct HealthResult: Codable, Sendable, Equatable {
+    /// Absent without a health check.
+    public var health: HealthState?
+
+    /// Takes every field.
+    public init(health: HealthState? = nil) {
+      self.health = health
+    }
+  }
+
   /// Params of `shim.processes`: The processes of the container.
   public struct ProcessesParams: Codable, Sendable, Equatable {
     /// Has no fields.
@@ -359,6 +376,8 @@ public enum ShimAPI {
     public static let update = RPCMethod<UpdateParams, UpdateResult>("shim.update", isMutating: true)
     /// What the container uses.
     public static let stats = RPCMethod<StatsParams, StatsResult>("shim.stats")
+    /// What the health check found.
+    public static let health = RPCMethod<HealthParams, HealthResult>("shim.health")
     /// The processes of the container.
     public static let processes = RPCMethod<ProcessesParams, ProcessesResult>("shim.processes")
     /// The pipes that the first process was given, as /proc names them: what CRIU has to be told of.

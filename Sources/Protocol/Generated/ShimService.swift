@@ -34,6 +34,8 @@ public protocol ShimService: Sendable {
   func update(_ params: ShimAPI.UpdateParams, _ context: CallContext) async throws(Fault) -> ShimAPI.UpdateResult
   /// What the container uses.
   func stats(_ params: ShimAPI.StatsParams, _ context: CallContext) async throws(Fault) -> ShimAPI.StatsResult
+  /// What the health check found.
+  func health(_ params: ShimAPI.HealthParams, _ context: CallContext) async throws(Fault) -> ShimAPI.HealthResult
   /// The processes of the container.
   func processes(
     _ params: ShimAPI.ProcessesParams,
@@ -106,6 +108,11 @@ extension ShimService {
   /// What the container uses.
   public func stats(_ params: ShimAPI.StatsParams = .init()) async throws(Fault) -> ShimAPI.StatsResult {
     try await stats(params, CallContext())
+  }
+
+  /// What the health check found.
+  public func health(_ params: ShimAPI.HealthParams = .init()) async throws(Fault) -> ShimAPI.HealthResult {
+    try await health(params, CallContext())
   }
 
   /// The processes of the container.
@@ -218,6 +225,14 @@ public struct ShimClient: ShimService {
     try await channel.call(ShimAPI.Method.stats, params, context)
   }
 
+  /// What the health check found.
+  public func health(
+    _ params: ShimAPI.HealthParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ShimAPI.HealthResult {
+    try await channel.call(ShimAPI.Method.health, params, context)
+  }
+
   /// The processes of the container.
   public func processes(
     _ params: ShimAPI.ProcessesParams,
@@ -267,6 +282,7 @@ public enum ShimDispatch {
     "shim.closeInput": ShimAPI.Method.closeInput.traits,
     "shim.update": ShimAPI.Method.update.traits,
     "shim.stats": ShimAPI.Method.stats.traits,
+    "shim.health": ShimAPI.Method.health.traits,
     "shim.processes": ShimAPI.Method.processes.traits,
     "shim.streams": ShimAPI.Method.streams.traits,
     "shim.delete": ShimAPI.Method.delete.traits,
@@ -305,6 +321,8 @@ public enum ShimDispatch {
       try RPCCoding.encode(await service.update(try RPCCoding.decode(params), context))
     case "shim.stats":
       try RPCCoding.encode(await service.stats(try RPCCoding.decode(params), context))
+    case "shim.health":
+      try RPCCoding.encode(await service.health(try RPCCoding.decode(params), context))
     case "shim.processes":
       try RPCCoding.encode(await service.processes(try RPCCoding.decode(params), context))
     case "shim.streams":
@@ -355,6 +373,8 @@ public protocol ShimHandler {
   func update(_ params: ShimAPI.UpdateParams) throws(Fault) -> ShimAPI.UpdateResult
   /// What the container uses.
   func stats(_ params: ShimAPI.StatsParams) throws(Fault) -> ShimAPI.StatsResult
+  /// What the health check found.
+  func health(_ params: ShimAPI.HealthParams) throws(Fault) -> ShimAPI.HealthResult
   /// The processes of the container.
   func processes(_ params: ShimAPI.ProcessesParams) throws(Fault) -> ShimAPI.ProcessesResult
   /// The pipes that the first process was given, as /proc names them: what CRIU has to be told of.
@@ -393,6 +413,8 @@ extension ShimDispatch {
       try RPCCoding.encode(handler.update(try RPCCoding.decode(params)))
     case "shim.stats":
       try RPCCoding.encode(handler.stats(try RPCCoding.decode(params)))
+    case "shim.health":
+      try RPCCoding.encode(handler.health(try RPCCoding.decode(params)))
     case "shim.processes":
       try RPCCoding.encode(handler.processes(try RPCCoding.decode(params)))
     case "shim.streams":

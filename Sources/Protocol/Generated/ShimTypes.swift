@@ -17,6 +17,8 @@ extension ShimAPI {
     public static let execExit = ShimEventType(rawValue: "execExit")
     /// The log file was rotated.
     public static let reopen = ShimEventType(rawValue: "reopen")
+    /// The verdict of the health check has changed.
+    public static let health = ShimEventType(rawValue: "health")
   }
 
   /// Something happened to the container.
@@ -33,6 +35,8 @@ extension ShimAPI {
     public var pid: Int64?
     /// For exit and execExit.
     public var exit: ExitStatus?
+    /// For health.
+    public var health: HealthState?
 
     /// Takes every field.
     public init(
@@ -41,7 +45,8 @@ extension ShimAPI {
       id: String,
       exec: String? = nil,
       pid: Int64? = nil,
-      exit: ExitStatus? = nil
+      exit: ExitStatus? = nil,
+      health: HealthState? = nil
     ) {
       self.type = type
       self.time = time
@@ -49,6 +54,7 @@ extension ShimAPI {
       self.exec = exec
       self.pid = pid
       self.exit = exit
+      self.health = health
     }
   }
 }

@@ -44,13 +44,23 @@ public enum SnapshotAPI {
     public var volatile: Bool?
     /// Free notes.
     public var labels: [String: String]?
+    /// The most bytes that the snapshot may hold, where the file system keeps quotas of projects (XFS, ext4 mounted
+    /// with prjquota); elsewhere a limit is refused with `unsupported`.
+    public var limit: Int64?
 
     /// Takes every field.
-    public init(key: String, parent: String? = nil, volatile: Bool? = nil, labels: [String: String]? = nil) {
+    public init(
+      key: String,
+      parent: String? = nil,
+      volatile: Bool? = nil,
+      labels: [String: String]? = nil,
+      limit: Int64? = nil
+    ) {
       self.key = key
       self.parent = parent
       self.volatile = volatile
       self.labels = labels
+      self.limit = limit
     }
   }
 
@@ -224,6 +234,43 @@ public enum SnapshotAPI {
     }
   }
 
+  /// Params of `snapshot.fill`: Copies what a folder of an image holds into a folder of the host, such as an empty
+  /// volume: content, owners, modes, extended attributes, links. Each file appears whole or not at all, and what is
+  /// there already stays, so that a copy that was cut off can be made again.
+  public struct FillParams: Codable, Sendable, Equatable {
+    /// ChainID of the image's topmost layer.
+    public var parent: String
+    /// Of the folder in the image, whose links are followed within the image alone. Nothing is copied when it is no
+    /// folder.
+    public var path: String
+    /// Absolute path of the folder on the host.
+    public var target: String
+    /// What was copied is on the disk when the call returns.
+    public var durable: Bool?
+
+    /// Takes every field.
+    public init(parent: String, path: String, target: String, durable: Bool? = nil) {
+      self.parent = parent
+      self.path = path
+      self.target = target
+      self.durable = durable
+    }
+  }
+
+  /// Result of `snapshot.fill`.
+  public struct FillResult: Codable, Sendable, Equatable {
+    /// Files, folders and links that were made.
+    public var files: Int64
+    /// Bytes that were copied.
+    public var bytes: Int64
+
+    /// Takes every field.
+    public init(files: Int64, bytes: Int64) {
+      self.files = files
+      self.bytes = bytes
+    }
+  }
+
   /// Params of `snapshot.layerPrune`: Removes layers that are neither kept nor below a snapshot or a kept layer.
   public struct LayerPruneParams: Codable, Sendable, Equatable {
     /// ChainIDs that stay.
@@ -273,6 +320,10 @@ public enum SnapshotAPI {
     public static let stat = RPCMethod<StatParams, StatResult>("snapshot.stat")
     /// What a snapshot takes on disk, without what is below it.
     public static let usage = RPCMethod<UsageParams, UsageResult>("snapshot.usage", deadlineMilliseconds: 300000)
+    /// Copies what a folder of an image holds into a folder of the host, such as an empty volume: content, owners,
+    /// modes, extended attributes, links. Each file appears whole or not at all, and what is there already stays, so
+    /// that a copy that was cut off can be made again.
+    public static let fill = RPCMethod<FillParams, FillResult>("snapshot.fill", isMutating: true, isUnbounded: true)
     /// Removes layers that are neither kept nor below a snapshot or a kept layer.
     public static let layerPrune = RPCMethod<LayerPruneParams, LayerPruneResult>(
       "snapshot.layerPrune",

@@ -41,6 +41,10 @@ public protocol SnapshotService: Sendable {
   func stat(_ params: SnapshotAPI.StatParams, _ context: CallContext) async throws(Fault) -> SnapshotAPI.StatResult
   /// What a snapshot takes on disk, without what is below it.
   func usage(_ params: SnapshotAPI.UsageParams, _ context: CallContext) async throws(Fault) -> SnapshotAPI.UsageResult
+  /// Copies what a folder of an image holds into a folder of the host, such as an empty volume: content, owners, modes,
+  /// extended attributes, links. Each file appears whole or not at all, and what is there already stays, so that a copy
+  /// that was cut off can be made again.
+  func fill(_ params: SnapshotAPI.FillParams, _ context: CallContext) async throws(Fault) -> SnapshotAPI.FillResult
   /// Removes layers that are neither kept nor below a snapshot or a kept layer.
   func layerPrune(
     _ params: SnapshotAPI.LayerPruneParams,
@@ -92,6 +96,13 @@ extension SnapshotService {
   /// What a snapshot takes on disk, without what is below it.
   public func usage(_ params: SnapshotAPI.UsageParams) async throws(Fault) -> SnapshotAPI.UsageResult {
     try await usage(params, CallContext())
+  }
+
+  /// Copies what a folder of an image holds into a folder of the host, such as an empty volume: content, owners, modes,
+  /// extended attributes, links. Each file appears whole or not at all, and what is there already stays, so that a copy
+  /// that was cut off can be made again.
+  public func fill(_ params: SnapshotAPI.FillParams) async throws(Fault) -> SnapshotAPI.FillResult {
+    try await fill(params, CallContext())
   }
 
   /// Removes layers that are neither kept nor below a snapshot or a kept layer.
@@ -180,6 +191,16 @@ public struct SnapshotClient: SnapshotService {
     try await channel.call(SnapshotAPI.Method.usage, params, context)
   }
 
+  /// Copies what a folder of an image holds into a folder of the host, such as an empty volume: content, owners, modes,
+  /// extended attributes, links. Each file appears whole or not at all, and what is there already stays, so that a copy
+  /// that was cut off can be made again.
+  public func fill(
+    _ params: SnapshotAPI.FillParams,
+    _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.FillResult {
+    try await channel.call(SnapshotAPI.Method.fill, params, context)
+  }
+
   /// Removes layers that are neither kept nor below a snapshot or a kept layer.
   public func layerPrune(
     _ params: SnapshotAPI.LayerPruneParams,
@@ -202,6 +223,7 @@ public enum SnapshotDispatch {
     "snapshot.list": SnapshotAPI.Method.list.traits,
     "snapshot.stat": SnapshotAPI.Method.stat.traits,
     "snapshot.usage": SnapshotAPI.Method.usage.traits,
+    "snapshot.fill": SnapshotAPI.Method.fill.traits,
     "snapshot.layerPrune": SnapshotAPI.Method.layerPrune.traits,
   ]
 
@@ -231,6 +253,8 @@ public enum SnapshotDispatch {
       try RPCCoding.encode(await service.stat(try RPCCoding.decode(params), context))
     case "snapshot.usage":
       try RPCCoding.encode(await service.usage(try RPCCoding.decode(params), context))
+    case "snapshot.fill":
+      try RPCCoding.encode(await service.fill(try RPCCoding.decode(params), context))
     case "snapshot.layerPrune":
       try RPCCoding.encode(await service.layerPrune(try RPCCoding.decode(params), context))
     default: throw RPCCoding.unknownMethod(method)

@@ -27,6 +27,8 @@ public enum TaskAPI {
     public var annotations: [String: String]?
     /// Which filter, when the specification has none; no filter when absent.
     public var seccomp: SeccompChoice?
+    /// Look regularly whether it does its work.
+    public var health: HealthCheck?
     /// A folder that `task.checkpoint` filled: its processes go on instead of the program being run. The root file
     /// system, the mounts, the cgroup and the network are those of this call.
     public var restore: String?
@@ -43,6 +45,7 @@ public enum TaskAPI {
       attach: AttachStreams? = nil,
       annotations: [String: String]? = nil,
       seccomp: SeccompChoice? = nil,
+      health: HealthCheck? = nil,
       restore: String? = nil
     ) {
       self.id = id
@@ -55,6 +58,7 @@ public enum TaskAPI {
       self.attach = attach
       self.annotations = annotations
       self.seccomp = seccomp
+      self.health = health
       self.restore = restore
     }
   }
@@ -489,6 +493,28 @@ public enum TaskAPI {
     }
   }
 
+  /// Params of `task.health`: What the health check of a running container found.
+  public struct HealthParams: Codable, Sendable, Equatable {
+    /// Name of the container.
+    public var id: String
+
+    /// Takes every field.
+    public init(id: String) {
+      self.id = id
+    }
+  }
+
+  /// Result of `task.health`.
+  public struct HealthResult: Codable, Sendable, Equatable {
+    /// Absent without a health check.
+    public var health: HealthState?
+
+    /// Takes every field.
+    public init(health: HealthState? = nil) {
+      self.health = health
+    }
+  }
+
   /// Params of `task.processes`: The processes of a container.
   public struct ProcessesParams: Codable, Sendable, Equatable {
     /// Name of the container.
@@ -565,6 +591,8 @@ public enum TaskAPI {
     public static let stats = RPCMethod<StatsParams, StatsResult>("task.stats")
     /// What many containers use, read in one go; those that do not run are left out.
     public static let sample = RPCMethod<SampleParams, SampleResult>("task.sample")
+    /// What the health check of a running container found.
+    public static let health = RPCMethod<HealthParams, HealthResult>("task.health")
     /// The processes of a container.
     public static let processes = RPCMethod<ProcessesParams, ProcessesResult>("task.processes")
     /// Sends `task.event` from now on, until the connection ends.

@@ -49,6 +49,8 @@ public protocol TaskService: Sendable {
   func stats(_ params: TaskAPI.StatsParams, _ context: CallContext) async throws(Fault) -> TaskAPI.StatsResult
   /// What many containers use, read in one go; those that do not run are left out.
   func sample(_ params: TaskAPI.SampleParams, _ context: CallContext) async throws(Fault) -> TaskAPI.SampleResult
+  /// What the health check of a running container found.
+  func health(_ params: TaskAPI.HealthParams, _ context: CallContext) async throws(Fault) -> TaskAPI.HealthResult
   /// The processes of a container.
   func processes(
     _ params: TaskAPI.ProcessesParams,
@@ -150,6 +152,11 @@ extension TaskService {
   /// What many containers use, read in one go; those that do not run are left out.
   public func sample(_ params: TaskAPI.SampleParams) async throws(Fault) -> TaskAPI.SampleResult {
     try await sample(params, CallContext())
+  }
+
+  /// What the health check of a running container found.
+  public func health(_ params: TaskAPI.HealthParams) async throws(Fault) -> TaskAPI.HealthResult {
+    try await health(params, CallContext())
   }
 
   /// The processes of a container.
@@ -294,6 +301,14 @@ public struct TaskClient: TaskService {
     try await channel.call(TaskAPI.Method.sample, params, context)
   }
 
+  /// What the health check of a running container found.
+  public func health(
+    _ params: TaskAPI.HealthParams,
+    _ context: CallContext
+  ) async throws(Fault) -> TaskAPI.HealthResult {
+    try await channel.call(TaskAPI.Method.health, params, context)
+  }
+
   /// The processes of a container.
   public func processes(
     _ params: TaskAPI.ProcessesParams,
@@ -333,6 +348,7 @@ public enum TaskDispatch {
     "task.checkpoint": TaskAPI.Method.checkpoint.traits,
     "task.stats": TaskAPI.Method.stats.traits,
     "task.sample": TaskAPI.Method.sample.traits,
+    "task.health": TaskAPI.Method.health.traits,
     "task.processes": TaskAPI.Method.processes.traits,
     "task.subscribe": TaskAPI.Method.subscribe.traits,
   ]
@@ -381,6 +397,8 @@ public enum TaskDispatch {
       try RPCCoding.encode(await service.stats(try RPCCoding.decode(params), context))
     case "task.sample":
       try RPCCoding.encode(await service.sample(try RPCCoding.decode(params), context))
+    case "task.health":
+      try RPCCoding.encode(await service.health(try RPCCoding.decode(params), context))
     case "task.processes":
       try RPCCoding.encode(await service.processes(try RPCCoding.decode(params), context))
     case "task.subscribe":

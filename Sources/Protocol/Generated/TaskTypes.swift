@@ -25,6 +25,8 @@ extension TaskAPI {
     public static let resume = TaskEventType(rawValue: "resume")
     /// The log file was rotated: readers open it anew.
     public static let reopen = TaskEventType(rawValue: "reopen")
+    /// The verdict of the health check has changed.
+    public static let health = TaskEventType(rawValue: "health")
   }
 
   /// Something happened to a container.
@@ -43,6 +45,8 @@ extension TaskAPI {
     public var pid: Int64?
     /// For exit and execExit.
     public var exit: ExitStatus?
+    /// For health.
+    public var health: HealthState?
 
     /// Takes every field.
     public init(
@@ -52,7 +56,8 @@ extension TaskAPI {
       id: String,
       exec: String? = nil,
       pid: Int64? = nil,
-      exit: ExitStatus? = nil
+      exit: ExitStatus? = nil,
+      health: HealthState? = nil
     ) {
       self.sequence = sequence
       self.time = time
@@ -61,6 +66,7 @@ extension TaskAPI {
       self.exec = exec
       self.pid = pid
       self.exit = exit
+      self.health = health
     }
   }
 }

@@ -1,17 +1,18 @@
 internal import CLinux
 internal import Glibc
-internal import Linux
 
 /// What a tree takes on disk.
-struct DiskUsage: Sendable, Equatable {
+public struct DiskUsage: Sendable, Equatable {
   /// Blocks in use, in bytes; a file with several names counts once.
-  var bytes: Int64 = 0
+  public var bytes: Int64 = 0
   /// Files, folders, links and nodes.
-  var inodes: Int64 = 0
+  public var inodes: Int64 = 0
+  /// Lengths of the plain files, in bytes; likewise.
+  public var content: Int64 = 0
 
   /// Measures everything in the open folder `root`, which may be changed by others meanwhile: what vanishes is not counted.
   /// Folders whose path is longer than the kernel takes are counted themselves, without their content.
-  init(of root: Int32) {
+  public init(of root: Int32) {
     var waiting: [[UInt8]] = [[UInt8(ascii: ".")]]
     var linked: Set<UInt64> = []
     while let path = waiting.popLast() {
@@ -30,6 +31,7 @@ struct DiskUsage: Sendable, Equatable {
         if !isFolder, status.nlink > 1, !linked.insert(status.inode).inserted { return true }
         bytes += Int64(status.blocks) * 512
         inodes += 1
+        if status.mode & 0o170000 == FileStatus.Kind.regular.rawValue { content += Int64(clamping: status.size) }
         if isFolder { waiting.append(path + [UInt8(ascii: "/")] + name) }
         return true
       }
