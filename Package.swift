@@ -92,7 +92,8 @@ let layer2: [Target] = [
   library(
     "Tasks", ["ShimCore", "CLinux", "Linux", "Cgroups", "Seccomp", "OCI", "JSONRPC", "Protocol", "Faults", log, system]),
   library(
-    "Engine", ["JSONRPC", "Linux", "LogFiles", "LogFormat", "OCI", "Protocol", "Faults", grdb, log, system, yams]),
+    "Engine",
+    ["JSONRPC", "Linux", "LogFiles", "LogFormat", "OCI", "Protocol", "Faults", crypto, grdb, log, system, yams]),
   library(
     "LogDelivery",
     ["CCurl", "CISAL", "JSONRPC", "LogFiles", "LogFormat", "Linux", "Protocol", "Faults", crypto, cryptoExtras, system]),

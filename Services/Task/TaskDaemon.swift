@@ -18,6 +18,8 @@ struct TaskOptions: ParsableCommand {
   @Option(help: "trace, debug, info, notice, warning, error or critical.") var logLevel = "info"
   @Option(help: "The shim; by default gantry-shim beside this program.") var shim: String?
 
+  @Option(help: "CRIU's executable, for checkpoints; by default criu on the path.") var criu: String?
+
   /// The shim to start.
   var shimPath: FilePath {
     if let shim { return FilePath(shim) }
@@ -37,7 +39,8 @@ public enum TaskDaemon {
           name: "gantry-taskd", socket: "task.sock", folder: "task", root: FilePath(options.root),
           state: FilePath(options.state), group: options.group, logLevel: options.logLevel)
       ) { (service: ServiceContext) async throws(Fault) -> ServiceParts in
-        let manager = try TaskManager(state: service.state, shim: options.shimPath, log: service.logger)
+        let manager = try TaskManager(
+          state: service.state, shim: options.shimPath, criu: options.criu.map { FilePath($0) }, log: service.logger)
         try manager.reapOrphans()
         try await manager.recover()
         return ServiceParts(table: TaskDispatch.table(manager), onShutdown: { manager.close() })

@@ -16,7 +16,8 @@ public import SystemPackage
 ///      measured when the parent writes `cgroup.procs`; 15 to 30 µs a tree here).
 ///    - a new cgroup namespace must be entered after that (`unshare(CLONE_NEWCGROUP)` in the child): its root is the
 ///      cgroup that the process is in at that moment.
-/// 3. `update`, `freeze`, `thaw`, `statistics`, `processes`, `watchOOM` while it runs; execs enter like init does.
+/// 3. `update`, `freeze`, `thaw`, `statistics`, `processes`, `watchOOM` while it runs; execs enter like init does,
+///    each in a folder of its own below (`ExecCgroup`).
 /// 4. `killAll` ends every process, `remove` deletes the folders. Both may be called by another process than the creator,
 ///    with `Cgroup.open(path:)`, and again after a crash.
 ///
@@ -189,7 +190,7 @@ extension Cgroup {
     return own.hasPrefix(base + "/") ? String(own.dropFirst(base.count)) : nil
   }
 
-  private static func openFolder(_ path: String) throws(Fault) -> OwnedDescriptor {
+  static func openFolder(_ path: String) throws(Fault) -> OwnedDescriptor {
     let descriptor = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard descriptor >= 0 else {
       throw Fault(.notFound, "cannot open the cgroup folder \(path): \(KernelFile.words(errno))")

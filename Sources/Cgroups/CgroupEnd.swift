@@ -45,8 +45,13 @@ extension Cgroup {
       if unified.read("cgroup.events")?.contains("populated 1") == true || isEmpty { return }
       // Processes that entered the v1 trees alone are left: go on as without cgroup.kill.
     }
+    try Self.killEach(freezing: folder) { processes() }
+  }
+
+  /// Kills what `processes` lists, without `cgroup.kill`: frozen meanwhile, so that no fork can escape. Without a freezer, or
+  /// when it is slow, it repeats until no process shows that was not killed already.
+  static func killEach(freezing folder: ControllerFolder?, _ processes: () -> [Int32]) throws(Fault) {
     if let folder { _ = try? Freezer.freeze(folder, within: 100) }
-    // Without a freezer, or when it is slow: repeat until no process shows that was not killed already.
     var killed: Set<Int32> = []
     for _ in 0..<1_000 {
       let fresh = processes().filter { !killed.contains($0) }

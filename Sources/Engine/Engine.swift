@@ -57,6 +57,8 @@ public final class Engine: Sendable {
   let imageCache = ImageCache()
   let background = BackgroundWork()
   let copies = CopyDirectory()
+  /// For work that blocks: it must take none of Swift's own threads.
+  let blocking = WorkPool(limit: 4)
   let userNamespaces: UserNamespaces
   /// What waits for its time or for a container's end, and is given up at a shutdown.
   let pending = PendingWork()

@@ -10,11 +10,24 @@ struct CgroupEntry: ~Copyable {
   /// The v2 folder for clone3; -1 without one.
   let folder: Int32
 
-  /// Opens what the child needs; nothing when `cgroup` is nil. `pid`: beside that process of the container.
-  static func open(_ cgroup: Cgroup?, beside pid: Int32?) throws(Fault) -> CgroupEntry {
+  /// Opens what the child needs; nothing when `cgroup` is nil.
+  ///
+  /// - Parameters:
+  ///   - exec: the cgroup below it that an exec is born in.
+  ///   - pid: without `exec`, beside that process of the container.
+  static func open(
+    _ cgroup: Cgroup?, exec: ExecCgroup? = nil, beside pid: Int32? = nil
+  ) throws(Fault) -> CgroupEntry {
     guard let cgroup else { return CgroupEntry(entrance: nil, opened: nil, folder: -1) }
-    let entrance = try cgroup.entrance()
-    let opened = if let pid { try cgroup.folderForClone(beside: pid) } else { try cgroup.folderForClone() }
+    let entrance = if let exec { try cgroup.entrance(exec: exec) } else { try cgroup.entrance() }
+    let opened: OwnedDescriptor?
+    if let exec {
+      opened = try cgroup.folderForClone(exec: exec)
+    } else if let pid {
+      opened = try cgroup.folderForClone(beside: pid)
+    } else {
+      opened = try cgroup.folderForClone()
+    }
     guard let opened else { return CgroupEntry(entrance: entrance, opened: nil, folder: -1) }
     let folder = opened.rawValue
     return CgroupEntry(entrance: entrance, opened: opened, folder: folder)

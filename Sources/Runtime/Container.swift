@@ -95,6 +95,8 @@ public struct ExecRequest: Sendable {
   public var seccompFlags: UInt32
   /// The container's cgroup.
   public var cgroup: Cgroup?
+  /// The cgroup below it that the exec is born in; nil: beside the container's init.
+  public var execCgroup: ExecCgroup?
   /// Descriptors 0, 1 and 2.
   public var io: ProcessIO
   /// The container's description and name; needed for a filter with `SCMP_ACT_NOTIFY`.
@@ -107,7 +109,8 @@ public struct ExecRequest: Sendable {
   /// A request.
   public init(
     process: RuntimeSpec.Process, containerPID: Int32, namespaces: [RuntimeSpec.Namespace],
-    seccompFilter: [UInt8]? = nil, seccompFlags: UInt32 = 0, cgroup: Cgroup? = nil, io: ProcessIO
+    seccompFilter: [UInt8]? = nil, seccompFlags: UInt32 = 0, cgroup: Cgroup? = nil, execCgroup: ExecCgroup? = nil,
+    io: ProcessIO
   ) {
     self.process = process
     self.containerPID = containerPID
@@ -115,6 +118,7 @@ public struct ExecRequest: Sendable {
     self.seccompFilter = seccompFilter
     self.seccompFlags = seccompFlags
     self.cgroup = cgroup
+    self.execCgroup = execCgroup
     self.io = io
   }
 }

@@ -24,7 +24,7 @@ enum Launch {
     }
     let ours = ends.first.rawValue
     let theirs = ends.second.rawValue
-    let cgroup = try CgroupEntry.open(request.cgroup, beside: nil)
+    let cgroup = try CgroupEntry.open(request.cgroup)
     if let namespace = plan.joinedPID {
       try step("enter the pid namespace", code: .invalidArgument) { () throws(Errno) in
         try NamespaceKinds.join(namespace, .pid)
@@ -164,7 +164,8 @@ enum Launch {
     }
     let ours = ends.first.rawValue
     let theirs = ends.second.rawValue
-    let cgroup = try CgroupEntry.open(request.cgroup, beside: request.containerPID)
+    let cgroup = try CgroupEntry.open(
+      request.cgroup, exec: request.execCgroup, beside: request.containerPID)
     if plan.namespaces.contains(.pid) {
       do throws(Errno) {
         try NamespaceKinds.join(container.descriptor.rawValue, .pid)

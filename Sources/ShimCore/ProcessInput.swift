@@ -21,6 +21,9 @@ final class ProcessInput {
 
   var isFull: Bool { !queue.isEmpty }
 
+  /// The writing end while it is open.
+  var openDescriptor: Int32? { isOpen ? fd : nil }
+
   func write(_ bytes: UnsafeRawBufferPointer) {
     guard isOpen, !closing else { return }
     queue.append(bytes)

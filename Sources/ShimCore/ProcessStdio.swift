@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Linux
 internal import Protocol
 
 /// Standard input, output and error of one process (init or exec): from its pipes or terminal to the log and every
@@ -26,12 +27,15 @@ final class ProcessStdio {
   private let input: ProcessInput?
   private var clients: [StreamClient] = []
   private var held: Bool
+  private var holdTimer: Int?
   private var exited = false
   private var exitRecorded = false
   private var pacer = ReadPacer()
 
   /// All output has been read, logged and handed to clients (which may still be taking it).
   var onFinished: () -> Void = {}
+  /// The client that was promised the output is gone. Also called when the process's end closes its connection.
+  var onPrimaryGone: () -> Void = {}
 
   /// Takes over the descriptors of the shim's side. On a terminal `stdout` is the master and `stdin` a duplicate of it.
   init(
@@ -62,8 +66,21 @@ final class ProcessStdio {
   /// Reads on although the client that was promised has not come.
   func releaseHold() {
     guard held else { return }
-    held = false
+    endHold()
     resumeReading()
+  }
+
+  /// The same, so many milliseconds from now.
+  func releaseHold(afterMilliseconds milliseconds: Int) {
+    guard held else { return }
+    holdTimer = loop.after(milliseconds: milliseconds) { [unowned self] in releaseHold() }
+  }
+
+  /// An abandoned process keeps no timer, and no timer keeps it.
+  private func endHold() {
+    held = false
+    if let holdTimer { loop.cancel(holdTimer) }
+    holdTimer = nil
   }
 
   /// Attaches the connected socket `fd`; the first client ends a hold.
@@ -77,7 +94,9 @@ final class ProcessStdio {
     }
     client.onInputEnd = { [unowned self] _ in input?.finish() }
     client.onDrained = { [unowned self] _ in resumeReading() }
+    if primary { client.onGone = { [unowned self] in onPrimaryGone() } }
     client.onClosed = { [unowned self] client in
+      if primary { onPrimaryGone() }
       clients.removeAll { $0 === client }
       resumeReading()
       onClientGone()
@@ -94,6 +113,13 @@ final class ProcessStdio {
 
   /// Ends the process's input as if the client had closed its half.
   func closeInput() { input?.finish() }
+
+  /// The names of its pipes in /proc, which are the same at both ends; nil for what is closed or was never there.
+  var pipeNames: (input: String?, output: String?, error: String?) {
+    func name(_ fd: Int32?) -> String? { fd.flatMap { try? Files.readLink("/proc/self/fd/\($0)") } }
+    func output(_ stream: UInt8) -> String? { name(outputs.first { $0.stream == stream && $0.open }?.fd) }
+    return (name(input?.openDescriptor), output(1), output(2))
+  }
 
   /// Sets the terminal's size in characters; false when there is no terminal.
   func resize(width: UInt16, height: UInt16) -> Bool {
@@ -117,7 +143,7 @@ final class ProcessStdio {
 
   /// Stops everything: drops clients, reads what is there into the log, closes.
   func shutDown() {
-    held = false
+    endHold()
     exited = true
     for client in clients { client.close() }
     input?.close()

@@ -33,11 +33,17 @@ final class Shim {
   struct Exec {
     var pid: Int32
     var io: ProcessStdio?
+    /// Until it has ended.
+    var cgroup: ExecCgroup?
+    /// Killed when the client that it was started for goes away.
+    var endsWithClient = false
     var exit: ExitStatus?
   }
 
   /// Ended execs whose exit is kept.
   static let mostEndedExecs = 256
+  /// How long output waits for its first client.
+  static let holdMilliseconds = 10_000
 
   let folder: TaskFolder
   let spec: RuntimeSpec
@@ -55,8 +61,10 @@ final class Shim {
   var io: ProcessStdio
   var execs: [String: Exec] = [:]
   /// Ended execs, the oldest first, and those of them whose output is still being handed out.
-  private var endedExecs: [String] = []
-  private var drainingExecs: [String] = []
+  var endedExecs: [String] = []
+  var drainingExecs: [String] = []
+  /// The number of the last exec's cgroup.
+  var execNumber: UInt64 = 0
   private(set) var startedAt: String?
   private let signals: SignalFD
   private var oom: OOMHolder?
@@ -96,9 +104,16 @@ final class Shim {
         seccompFilter: filter, seccompFlags: options.filterFlags, cgroup: cgroup, io: ends.io,
         useInit: options.useInit, waitForStart: !options.start)
       request.identity = ContainerIdentity(id: options.id, bundle: folder.path.string)
-      var child = try Container.create(request) { () throws(Fault) in
+      let listen = { () throws(Fault) in
         try streams.listen()
         try peers.listen()
+      }
+      var child: ContainerProcess
+      if let restore = options.restore {
+        try listen()
+        child = try Self.restored(restore, request, in: folder)
+      } else {
+        child = try Container.create(request, meanwhile: listen)
       }
       for warning in child.warnings { Diagnostics.say("container \(options.id): \(warning)") }
       let ours = try ends.ours(console: child.takeConsole())
@@ -146,7 +161,7 @@ final class Shim {
   func settle() {
     writeProgress()
     if options.hold || options.attach != nil {
-      loop.after(milliseconds: 10_000) { [unowned self] in
+      loop.after(milliseconds: Self.holdMilliseconds) { [unowned self] in
         if !streams.expectsClients || options.attach == nil { io.releaseHold() }
       }
     }
@@ -159,12 +174,15 @@ final class Shim {
     if options.start { beginHealth() }
   }
 
-  /// A token for one client of `io`.
-  func promise(_ selection: AttachStreams, io: ProcessStdio, primary: Bool) throws(Fault) -> String {
+  /// A token for one client of `io`; `absent` is called when it does not come.
+  func promise(
+    _ selection: AttachStreams, io: ProcessStdio, primary: Bool, absent: @escaping () -> Void = {}
+  ) throws(Fault) -> String {
     try streams.promise(awaited: primary) { fd in
       io.attach(fd: fd, selection: selection, primary: primary)
     } expired: {
       if primary { io.releaseHold() }
+      absent()
     }
   }
 
@@ -230,7 +248,7 @@ final class Shim {
   }
 
   /// exit.json on a full /run: an exit that cannot be written is told all the same, and tried again before the end.
-  private func recordOutcome(_ exit: ExitStatus) {
+  func recordOutcome(_ exit: ExitStatus) {
     let outcome = TaskOutcome(
       pid: process.pid, startedAt: startedAt, exit: exit, execs: execs.compactMapValues(\.exit))
     do throws(Fault) {
@@ -244,22 +262,6 @@ final class Shim {
       Diagnostics.say("container \(options.id): \(error)")
       loop.after(milliseconds: 200) { [unowned self] in recordOutcome(exit) }
     }
-  }
-
-  private func execEnded(_ id: String, _ exec: Exec, _ exit: ProcessExit) {
-    let signal: Int64? = if case .signalled(let number, _) = exit { Int64(number) } else { nil }
-    let taskExit = ExitStatus(
-      code: Int64(exit.shellCode), signal: signal, oomKilled: false, finishedAt: LogTime.now().text)
-    exec.io?.processExited()
-    execs[id]?.exit = taskExit
-    peers.tell(.execExit, id: options.id, exec: id, pid: exec.pid, exit: taskExit)
-    exec.io?.exitWasRecorded()
-    drainingExecs.append(id)
-    endedExecs.append(id)
-    if endedExecs.count > Self.mostEndedExecs, let index = endedExecs.firstIndex(where: { execs[$0]?.io == nil }) {
-      execs[endedExecs.remove(at: index)] = nil
-    }
-    if case .stopped(let exit) = phase { recordOutcome(exit) }
   }
 
   /// Execs that share nothing with the container's pid namespace may outlive it by a moment: the cgroup is busy until then.

@@ -32,7 +32,7 @@ extension Shim: ShimHandler {
     let number = Int32(params.signal)
     if let id = params.exec {
       let exec = try runningExec(id)
-      kill(exec.pid, number)
+      if params.all == true { try exec.cgroup?.signalAll(number) } else { kill(exec.pid, number) }
       return ShimAPI.SignalResult()
     }
     try requireRunning("sent a signal")
@@ -74,55 +74,6 @@ extension Shim: ShimHandler {
     phase = .running
     health?.resume()
     return ShimAPI.ResumeResult()
-  }
-
-  /// Runs one more process in the container.
-  func exec(_ params: ShimAPI.ExecParams) throws(Fault) -> ShimAPI.ExecResult {
-    switch phase {
-    case .running: break
-    case .paused:
-      throw Fault(.conflict, "container \(options.id) is paused: unpause it before running a command in it")
-    case .created, .stopped: throw Fault(.conflict, "container \(options.id) is not running")
-    }
-    guard execs[params.exec] == nil else {
-      throw Fault(.alreadyExists, "container \(options.id) has an exec \(params.exec) already")
-    }
-    if params.attach != nil { try streams.requireRoom() }
-    let terminal = params.process.terminal ?? false
-    let ends = try StdioEnds(terminal: terminal, stdin: params.stdin)
-    var request = ExecRequest(
-      process: params.process, containerPID: process.pid, namespaces: spec.linux?.namespaces ?? [],
-      seccompFilter: filter, seccompFlags: options.filterFlags, cgroup: cgroup, io: ends.io)
-    if request.seccompFlags != 0 {
-      request.container = (spec, ContainerIdentity(id: options.id, bundle: folder.path.string))
-    }
-    var child = try started(request)
-    let ours = try ends.ours(console: child.takeConsole())
-    let attach = params.attach
-    let io = ProcessStdio(
-      stdin: ours.stdin, stdout: ours.stdout, stderr: ours.stderr, terminal: terminal, log: nil,
-      held: params.hold == true || attach != nil, loop: loop, scratch: scratch)
-    execs[params.exec] = Exec(pid: child.pid, io: io)
-    io.begin()
-    if io.isHeld { loop.after(milliseconds: 10_000) { io.releaseHold() } }
-    let stream: StreamAddress? =
-      if let attach { address(of: try promise(attach, io: io, primary: true)) } else { nil }
-    return ShimAPI.ExecResult(pid: Int64(child.pid), stream: stream)
-  }
-
-  /// Starts an exec. When it fails because the container is ending, that is what is said.
-  func started(_ request: ExecRequest) throws(Fault) -> ContainerProcess {
-    do throws(Fault) {
-      return try Container.exec(request)
-    } catch {
-      // An init that is ending waits for the exec's own end first: give it a moment to be seen.
-      var events: UInt32 = 0
-      let ended = try? Polling.wait(
-        process.pidFD.descriptor.rawValue, for: .readable, milliseconds: error.code == .internal ? 20 : 0,
-        events: &events)
-      guard ended == true else { throw error }
-      throw Fault(.conflict, "container \(options.id) has just ended", cause: [error.message] + error.cause)
-    }
   }
 
   /// A stream address for one more client of init or an exec.
@@ -183,6 +134,13 @@ extension Shim: ShimHandler {
     return ShimAPI.ProcessesResult(pids: cgroup.processes().map(Int64.init))
   }
 
+  /// The pipes of the first process as /proc names them.
+  func streams(_ params: ShimAPI.StreamsParams) throws(Fault) -> ShimAPI.StreamsResult {
+    try requireRunning("written down", orCreated: true)
+    let names = io.pipeNames
+    return ShimAPI.StreamsResult(stdin: names.input, stdout: names.output, stderr: names.error)
+  }
+
   /// Ends the shim of a stopped container without waiting for attached clients.
   func shutdown(_ params: ShimAPI.ShutdownParams) throws(Fault) -> ShimAPI.ShutdownResult {
     guard isStopped else {
@@ -190,12 +148,6 @@ extension Shim: ShimHandler {
     }
     shutDown()
     return ShimAPI.ShutdownResult()
-  }
-
-  private func runningExec(_ id: String) throws(Fault) -> Exec {
-    guard let exec = execs[id] else { throw Fault(.notFound, "container \(options.id) has no exec \(id)") }
-    guard exec.exit == nil else { throw Fault(.conflict, "exec \(id) of container \(options.id) has ended") }
-    return exec
   }
 
   private func requireRunning(_ participle: String, orCreated: Bool = true) throws(Fault) {
@@ -229,32 +181,5 @@ extension Shim: ShimHandler {
     case .paused: .paused
     case .stopped: .stopped
     }
-  }
-}
-
-extension TaskStats {
-  /// The cgroup's counters as the protocol has them; a counter beyond 2^63 reads as 2^63 - 1.
-  init(_ from: CgroupStatistics) {
-    func whole(_ value: UInt64) -> Int64 { Int64(clamping: value) }
-    self.init(
-      cpu: CPUUsage(
-        usage: whole(from.cpu.usage), user: whole(from.cpu.user), system: whole(from.cpu.system),
-        perProcessor: from.cpu.perProcessor?.map(whole), periods: whole(from.cpu.periods),
-        throttledPeriods: whole(from.cpu.throttledPeriods), throttledTime: whole(from.cpu.throttledTime)),
-      memory: MemoryUsage(
-        usage: whole(from.memory.usage), maximumUsage: from.memory.maximumUsage.map(whole),
-        limit: from.memory.limit.map(whole), swapUsage: from.memory.swapUsage.map(whole),
-        swapLimit: from.memory.swapLimit.map(whole), failures: whole(from.memory.failures),
-        oomKills: whole(from.memory.oomKills), detail: from.memory.detail.mapValues(whole)),
-      pids: ProcessUsage(current: whole(from.pids.current), limit: from.pids.limit.map(whole)),
-      blockIO: from.blockIO.map {
-        BlockIOUsage(
-          major: whole($0.major), minor: whole($0.minor), operation: $0.operation, bytes: whole($0.bytes),
-          operations: whole($0.operations))
-      },
-      hugePages: from.hugePages.map {
-        HugePageUsage(pageSize: $0.pageSize, usage: whole($0.usage), failures: whole($0.failures))
-      },
-      cgroupVersion: Int64(from.cgroupVersion))
   }
 }

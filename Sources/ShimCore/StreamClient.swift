@@ -38,6 +38,8 @@ final class StreamClient {
   var onInputEnd: (StreamClient) -> Void = { _ in }
   /// The client's buffer has room again.
   var onDrained: (StreamClient) -> Void = { _ in }
+  /// The client is gone altogether, though what it sent may not have been read yet.
+  var onGone: () -> Void = {}
   /// The connection is closed, by whichever side.
   var onClosed: (StreamClient) -> Void = { _ in }
 
@@ -136,6 +138,7 @@ final class StreamClient {
   private func update() { loop.change(fd, interest) }
 
   private func handle(_ ready: EventLoop.Interest) {
+    if !ready.isDisjoint(with: .hungUp) { onGone() }
     if ready.contains(.write), !flush() { return }
     if !ready.isDisjoint(with: .hungUp), !ready.contains(.read) {
       guard inputOpen, !wantsInput, selection.stdin else { return close() }

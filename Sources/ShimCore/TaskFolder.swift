@@ -17,6 +17,7 @@ public import SystemPackage
 /// shim.sock     JSON-RPC with the shim                                   lives as long as the shim
 /// io.sock       streams of the container's processes                     lives as long as the shim
 /// exit.json     TaskOutcome                                              written by the shim before anyone is told
+/// restore.*     CRIU's log and the first pid, after a start from a checkpoint
 /// ```
 ///
 /// The folder itself is locked (flock) by the shim as long as it lives: taskd takes the lock before it starts the shim, and
@@ -44,23 +45,30 @@ public struct TaskFolder: Sendable {
 
   /// The decoded content of a JSON file; nil when it does not exist. Fails with `corrupt` when it cannot be read.
   public func read<Value: Decodable>(_ file: File, as type: Value.Type) throws(Fault) -> Value? {
-    guard let bytes = try bytes(file) else { return nil }
+    try read(path(file), as: type)
+  }
+
+  /// The same of a file elsewhere.
+  func read<Value: Decodable>(_ path: FilePath, as type: Value.Type) throws(Fault) -> Value? {
+    guard let bytes = try Self.bytes(path) else { return nil }
     if let value = try? QuickDecoder.decode(type, from: bytes) { return value }
     do {
       return try JSONDecoder().decode(type, from: Data(bytes))
     } catch {
-      throw Fault(.corrupt, "\(path(file)) cannot be understood", cause: ["\(error)"])
+      throw Fault(.corrupt, "\(path) cannot be understood", cause: ["\(error)"])
     }
   }
 
   /// The bytes of a file; nil when it does not exist.
-  public func bytes(_ file: File) throws(Fault) -> [UInt8]? {
+  public func bytes(_ file: File) throws(Fault) -> [UInt8]? { try Self.bytes(path(file)) }
+
+  private static func bytes(_ path: FilePath) throws(Fault) -> [UInt8]? {
     do {
-      return try Files.read(path(file).string, limit: 16 << 20)
+      return try Files.read(path.string, limit: 16 << 20)
     } catch Errno.noSuchFileOrDirectory {
       return nil
     } catch {
-      throw Fault(.internal, "\(path(file)) cannot be read", cause: ["\(error)"])
+      throw Fault(.internal, "\(path) cannot be read", cause: ["\(error)"])
     }
   }
 
@@ -153,11 +161,26 @@ public struct TaskOptions: Codable, Sendable, Equatable {
   public var filterFlags: UInt32
   /// How the shim finds out whether the container does its work.
   public var health: HealthCheck?
+  /// Processes of a checkpoint go on instead of the program being run.
+  public var restore: Restore?
+
+  /// Where a checkpoint is and what puts it back.
+  public struct Restore: Codable, Sendable, Equatable {
+    /// The folder that `task.checkpoint` filled.
+    public var folder: String
+    /// The executable of CRIU.
+    public var criu: String
+
+    public init(folder: String, criu: String) {
+      self.folder = folder
+      self.criu = criu
+    }
+  }
 
   public init(
     id: String, cgroup: String, rootfs: [MountSpec], stdin: Bool = false, hold: Bool = false, log: LogOptions? = nil,
     logger: LoggerProgram? = nil, start: Bool = true, useInit: Bool = false, attach: AttachStreams? = nil,
-    filterFlags: UInt32 = 0, health: HealthCheck? = nil
+    filterFlags: UInt32 = 0, health: HealthCheck? = nil, restore: Restore? = nil
   ) {
     self.id = id
     self.cgroup = cgroup
@@ -171,6 +194,7 @@ public struct TaskOptions: Codable, Sendable, Equatable {
     self.attach = attach
     self.filterFlags = filterFlags
     self.health = health
+    self.restore = restore
   }
 }
 

@@ -112,13 +112,22 @@ extension TaskManager: TaskService {
   public func exec(_ params: TaskAPI.ExecParams, _ context: CallContext) async throws(Fault) -> TaskAPI.ExecResult {
     let task = try task(params.id)
     let call = ShimAPI.ExecParams(
-      exec: params.exec, process: params.process, stdin: params.stdin, attach: params.attach, hold: params.hold)
+      exec: params.exec, process: params.process, stdin: params.stdin, attach: params.attach, hold: params.hold,
+      endsWithClient: params.endsWithClient)
     let result = try await task.shim().call(ShimAPI.Method.exec, call) { [self] result in
       let pid = Int32(truncatingIfNeeded: result.pid)
       task.execStarted(params.exec, pid: pid)
       tell(.execStart, task, exec: params.exec, pid: pid)
     }
     return TaskAPI.ExecResult(pid: result.pid, stream: result.stream)
+  }
+
+  /// Lets an exec go on when its client goes away.
+  public func detach(
+    _ params: TaskAPI.DetachParams, _ context: CallContext
+  ) async throws(Fault) -> TaskAPI.DetachResult {
+    try await task(params.id).shim().call(ShimAPI.Method.detach, .init(exec: params.exec))
+    return TaskAPI.DetachResult()
   }
 
   /// Promises a stream of a process's input and output.

@@ -23,13 +23,15 @@ public import SystemPackage
 /// delete   kill → shim ends → cgroup and folder are removed
 /// ```
 public final class TaskManager: Sendable {
-  /// A container that takes longer to make is given up.
+  /// A container that takes longer to make is given up, and one that takes longer to come back from a checkpoint.
   private static let mostSecondsToStart = 60
+  private static let mostSecondsToRestore = 600
 
   /// Where containers live whose description names no cgroup.
   private static let cgroupParent = "/gantry"
 
   let tasksFolder: FilePath
+  let criu: FilePath?
   let log: Logger
   let launcher: ShimLauncher
   let monitor: ShimMonitor
@@ -47,9 +49,13 @@ public final class TaskManager: Sendable {
   ///   - state: such as `/run/gantry`; `tasks/` is made below, 0700.
   ///   - shim: the gantry-shim executable.
   ///   - logger: the gantry-logger executable; by default beside the shim's.
+  ///   - criu: the executable of CRIU, for checkpoints; nil looks for it on the path.
   ///
   /// Fails with `locked` when another task service uses the folder.
-  public init(state: FilePath, shim: FilePath, logger: FilePath? = nil, log: Logger) throws(Fault) {
+  public init(
+    state: FilePath, shim: FilePath, logger: FilePath? = nil, criu: FilePath? = nil, log: Logger
+  ) throws(Fault) {
+    self.criu = criu
     loggerPath = logger ?? shim.removingLastComponent().appending("gantry-logger")
     tasksFolder = state.appending("tasks")
     self.log = log
@@ -164,6 +170,13 @@ public final class TaskManager: Sendable {
   /// Writes the folder and starts the shim; returns its first line.
   private func launch(_ task: ManagedTask, _ params: TaskAPI.CreateParams) async throws(Fault) -> ShimReady {
     let folder = task.folder
+    var restore: TaskOptions.Restore?
+    if let images = params.restore {
+      guard params.start else {
+        throw Fault(.invalidArgument, "task \(params.id): processes of a checkpoint run at once: start must be true")
+      }
+      restore = TaskOptions.Restore(folder: images, criu: try criuProgram().string)
+    }
     let lock = try Self.makeFolder(folder)
     let filter = try filters.filter(params.spec, choice: params.seccomp)
     var spec = params.spec
@@ -182,9 +195,10 @@ public final class TaskManager: Sendable {
         id: params.id, cgroup: task.cgroup, rootfs: params.rootfs, stdin: params.stdin, hold: params.hold ?? false,
         log: params.log, logger: try logger(for: params.log), start: params.start,
         useInit: spec.annotations?["gantry.init"] == "true",
-        attach: params.attach, filterFlags: filter?.flags ?? 0, health: params.health), whole: false)
+        attach: params.attach, filterFlags: filter?.flags ?? 0, health: params.health, restore: restore), whole: false)
     let shim = try launcher.launch(folder, lock: lock.rawValue)
-    return try await adopt(task, shim)
+    return try await adopt(
+      task, shim, patience: restore == nil ? Self.mostSecondsToStart : Self.mostSecondsToRestore)
   }
 
   /// Makes the folder and returns it open and locked. Fails with `alreadyExists` when a shim lives in one of that name; a
@@ -206,7 +220,9 @@ public final class TaskManager: Sendable {
   }
 
   /// Connects a new shim with its task and waits for its first line.
-  private func adopt(_ task: ManagedTask, _ shim: consuming ShimLauncher.Started) async throws(Fault) -> ShimReady {
+  private func adopt(
+    _ task: ManagedTask, _ shim: consuming ShimLauncher.Started, patience: Int
+  ) async throws(Fault) -> ShimReady {
     let ready = Promise<Result<ShimReady, Fault>>()
     let pid = shim.process.pid
     let handle = try ShimHandle(id: task.id, socket: shim.socket, monitor: monitor) { [self] result in
@@ -220,11 +236,11 @@ public final class TaskManager: Sendable {
     task.connected(handle, pid: pid)
     watch(shim.process.takePidFD(), task)
     let timer = Task {
-      guard (try? await Task.sleep(for: .seconds(Self.mostSecondsToStart))) != nil else { return }
+      guard (try? await Task.sleep(for: .seconds(patience))) != nil else { return }
       ready.fulfil(
         .failure(
           Fault(
-            .deadlineExceeded, "container \(task.id) did not start within \(Self.mostSecondsToStart) s: a mount waits"))
+            .deadlineExceeded, "container \(task.id) did not start within \(patience) s: a mount waits"))
       )
     }
     defer { timer.cancel() }

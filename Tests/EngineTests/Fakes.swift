@@ -230,6 +230,13 @@ final class FakeTasks: TaskService, Sendable {
     var endsAtOnce: Int64?
     /// The signals that end a task.
     var deadly: Set<Int64> = [9, 15]
+    /// What `sample` answers for the tasks that are asked for.
+    var samples: [TaskSample] = []
+    /// What `processes` answers.
+    var pids: [Int64] = []
+    var execs: [TaskAPI.ExecParams] = []
+    /// Execs that go on without their clients.
+    var detached: [String] = []
   }
   let state = Mutex(State())
   let onEvent = Mutex<(@Sendable (TaskAPI.TaskEvent) -> Void)?>(nil)
@@ -335,6 +342,7 @@ final class FakeTasks: TaskService, Sendable {
     }) {
       throw failure
     }
+    state.withLock { $0.execs.append(params) }
     return .init(pid: 7)
   }
   func attach(_ params: TaskAPI.AttachParams, _ context: CallContext) async throws(Fault) -> TaskAPI.AttachResult {
@@ -358,9 +366,29 @@ final class FakeTasks: TaskService, Sendable {
   func stats(_ params: TaskAPI.StatsParams, _ context: CallContext) async throws(Fault) -> TaskAPI.StatsResult {
     throw Fault(.unsupported, "not here")
   }
+  func sample(_ params: TaskAPI.SampleParams, _ context: CallContext) async throws(Fault) -> TaskAPI.SampleResult {
+    .init(tasks: state.withLock { state in params.ids.compactMap { id in state.samples.first { $0.id == id } } })
+  }
+  func checkpoint(
+    _ params: TaskAPI.CheckpointParams, _ context: CallContext
+  ) async throws(Fault) -> TaskAPI.CheckpointResult {
+    if let failure = state.withLock({ state in
+      defer { state.failure = nil }
+      return state.failure
+    }) {
+      throw failure
+    }
+    try? Data("pages".utf8).write(to: URL(filePath: params.folder + "/pages-1.img"))
+    if params.leaveRunning != true { end(params.id, 137) }
+    return .init()
+  }
+  func detach(_ params: TaskAPI.DetachParams, _ context: CallContext) async throws(Fault) -> TaskAPI.DetachResult {
+    state.withLock { $0.detached.append(params.exec) }
+    return .init()
+  }
   func processes(
     _ params: TaskAPI.ProcessesParams, _ context: CallContext
-  ) async throws(Fault) -> TaskAPI.ProcessesResult { .init(pids: []) }
+  ) async throws(Fault) -> TaskAPI.ProcessesResult { .init(pids: state.withLock { $0.pids }) }
   func subscribe(
     _ params: TaskAPI.SubscribeParams, _ context: CallContext
   ) async throws(Fault) -> TaskAPI.SubscribeResult { .init() }

@@ -238,6 +238,9 @@ extension ContainerFlags {
 
 /// The folder that relative paths start from.
 enum WorkingFolder {
+  /// `path` as the engine, which works elsewhere, has to be told it.
+  static func absolute(_ path: String) -> String { path.hasPrefix("/") ? path : "\(Self.path)/\(path)" }
+
   /// Its absolute path.
   static var path: String {
     guard let bytes = getcwd(nil, 0) else { return "/" }

@@ -104,7 +104,31 @@ struct Exec: Command {
     switch end {
     case .detached: return 0
     case .interrupted: return 128 + signal
-    case .closed: return Int32(truncatingIfNeeded: try signals.finish(pending, on: gateway).exitCode)
+    case .closed:
+      do {
+        return Int32(truncatingIfNeeded: try signals.finish(pending, on: gateway).exitCode)
+      } catch {
+        guard Fault(describing: error).code == .unavailable else { throw error }
+        return Int32(truncatingIfNeeded: try waitAgain(for: answer.exec, session).exitCode)
+      }
     }
   }
+
+  /// The exit code from a gateway that was restarted while the command ran.
+  private func waitAgain(for exec: String, _ session: Session) throws -> GatewayAPI.ExecWaitResult {
+    var tries = 0
+    while true {
+      do {
+        return try session.newConnection().call(GatewayAPI.Method.execWait, .init(exec: exec))
+      } catch {
+        tries += 1
+        guard Fault(describing: error).code == .unavailable, tries < Self.mostTries else { throw error }
+        usleep(Self.pauseMicroseconds)
+      }
+    }
+  }
+
+  /// Tries of 50 ms each.
+  private static let mostTries = 200
+  private static let pauseMicroseconds: UInt32 = 50_000
 }

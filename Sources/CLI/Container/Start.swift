@@ -8,7 +8,8 @@ struct Start: Command {
     usage: "[OPTIONS] CONTAINER [CONTAINER...]", summary: "Start one or more stopped containers", arity: .atLeast(1),
     completes: .container,
     examples: [
-      ("gantry start web", "Start it"), ("gantry start -ai job", "Start it and stay attached, also to its input"),
+      ("gantry start web", "Start it"), ("gantry start --checkpoint one web", "Go on where a checkpoint was made"),
+      ("gantry start -ai job", "Start it and stay attached, also to its input"),
     ])
   static let flags: [Flag<Start>] = [
     .toggle("attach", "a", "Attach STDOUT/STDERR and forward signals") { $0.attaches = $1 },
@@ -17,22 +18,33 @@ struct Start: Command {
     },
     .toggle("interactive", "i", "Attach container's STDIN") { $0.interactive = $1 },
     .toggle("sig-proxy", nil, "Proxy all received signals to the process (default true)") { $0.proxiesSignals = $1 },
-    .unbuilt("checkpoint", nil, value: "string", .checkpoint),
-    .unbuilt("checkpoint-dir", nil, value: "string", .checkpoint),
+    .value("checkpoint", nil, "string", "Restore from this checkpoint") { $0.checkpoint = $1 },
+    .value("checkpoint-dir", nil, "string", "Use a custom checkpoint storage directory") { $0.checkpointFolder = $1 },
   ]
 
   var attaches = false
   var interactive = false
   var proxiesSignals = true
   var detachKeys = DetachKeys.standard
+  var checkpoint: String?
+  var checkpointFolder: String?
   var containers: [String] = []
 
-  mutating func take(operands: [String]) throws { containers = operands }
+  mutating func take(operands: [String]) throws {
+    containers = operands
+    guard checkpoint != nil else {
+      if checkpointFolder != nil {
+        throw CommandFailure("--checkpoint-dir needs --checkpoint: name the one to start from")
+      }
+      return
+    }
+    if containers.count > 1 { throw CommandFailure("you cannot restore multiple containers at once") }
+  }
 
   func run(in session: Session) throws -> Int32 {
     guard attaches || interactive else {
       return session.each(settled: containers) { name in
-        _ = try session.call(GatewayAPI.Method.containerStart, .init(container: name))
+        _ = try session.gateway().call(GatewayAPI.Method.containerStart, request(name), deadline: deadline)
       }
     }
     guard containers.count == 1 else { throw CommandFailure("you cannot start and attach multiple containers at once") }
@@ -43,6 +55,16 @@ struct Start: Command {
       let code = ExitCode.ofStart(fault)
       return code == ExitCode.engineFailed ? 1 : code
     }
+  }
+
+  /// A large checkpoint takes its time.
+  private static let mostSecondsToRestore = 600
+  private var deadline: Deadline? { checkpoint == nil ? nil : .after(seconds: Self.mostSecondsToRestore) }
+
+  private func request(_ name: String, attach: AttachStreams? = nil) -> GatewayAPI.ContainerStartParams {
+    .init(
+      container: name, attach: attach, checkpoint: checkpoint,
+      checkpointFolder: checkpointFolder.map(WorkingFolder.absolute))
   }
 
   private func startAttached(_ name: String, _ session: Session) throws -> Int32 {
@@ -59,7 +81,7 @@ struct Start: Command {
     let gateway = try session.gateway()
     let answer = try gateway.call(
       GatewayAPI.Method.containerStart,
-      .init(container: id, attach: AttachStreams(stdin: input, stdout: true, stderr: true)))
+      request(id, attach: AttachStreams(stdin: input, stdout: true, stderr: true)), deadline: deadline)
     let pending = try gateway.send(
       GatewayAPI.Method.containerWait, .init(container: id, condition: removed ? .removed : .notRunning))
     guard let address = answer.stream else { return try ExitCode.of(signals.wait(pending, on: gateway)) }

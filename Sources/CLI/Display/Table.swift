@@ -1,13 +1,12 @@
 /// Lines of tab-separated cells in columns, as Go's tabwriter sets them for Docker: three spaces between columns, none
-/// narrower than ten, the last cell of a line unpadded. A character is a Unicode scalar, as there.
+/// narrower than ten or what is given, the last cell of a line unpadded. A character is a Unicode scalar, as there.
 enum Table {
   private static let gap = 3
-  private static let narrowest = 10
   private static let tab = UInt8(ascii: "\t")
   private static let newline = UInt8(ascii: "\n")
 
-  /// The lines of `text` in columns.
-  static func aligned(_ text: String) -> String {
+  /// The lines of `text` in columns of `narrowest` characters at least.
+  static func aligned(_ text: String, narrowest: Int = 10) -> String {
     var text = text
     return text.withUTF8 { bytes in
       var widths: [Int] = []

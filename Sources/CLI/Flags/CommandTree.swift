@@ -16,6 +16,7 @@ enum CommandTree {
   /// Groups of commands.
   static var groups: [CommandNode] {
     [
+      CommandNode(group: "checkpoint", "Manage checkpoints", checkpoint),
       CommandNode(group: "container", "Manage containers", container),
       CommandNode(group: "image", "Manage images", image),
       CommandNode(group: "system", "Manage the engine and its services", system),
@@ -38,13 +39,16 @@ enum CommandTree {
       CommandNode("kill", Kill.self),
       CommandNode("logs", Logs.self),
       CommandNode("pause", Pause.self),
+      CommandNode("port", Port.self),
       CommandNode("rename", Rename.self),
       CommandNode("restart", Restart.self),
       CommandNode("rm", Remove.self),
       CommandNode("rmi", ImageRemove.self),
       CommandNode("start", Start.self),
+      CommandNode("stats", Stats.self),
       CommandNode("stop", Stop.self),
       CommandNode("tag", ImageTag.self),
+      CommandNode("top", Top.self),
       CommandNode("unpause", Unpause.self),
       CommandNode("update", Update.self),
       CommandNode("wait", Wait.self),
@@ -65,16 +69,27 @@ enum CommandTree {
       CommandNode("logs", Logs.self),
       CommandNode("ls", ContainerList.self, aliases: ["ps", "list"]),
       CommandNode("pause", Pause.self),
+      CommandNode("port", Port.self),
       CommandNode("prune", ContainerPrune.self),
       CommandNode("rename", Rename.self),
       CommandNode("restart", Restart.self),
       CommandNode("rm", Remove.self, aliases: ["remove"]),
       CommandNode("run", Run.self),
       CommandNode("start", Start.self),
+      CommandNode("stats", Stats.self),
       CommandNode("stop", Stop.self),
+      CommandNode("top", Top.self),
       CommandNode("unpause", Unpause.self),
       CommandNode("update", Update.self),
       CommandNode("wait", Wait.self),
+    ]
+  }
+
+  private static var checkpoint: [CommandNode] {
+    [
+      CommandNode("create", CheckpointCreate.self),
+      CommandNode("ls", CheckpointList.self, aliases: ["list"]),
+      CommandNode("rm", CheckpointRemove.self, aliases: ["remove"]),
     ]
   }
 
@@ -96,6 +111,7 @@ enum CommandTree {
       CommandNode("events", Events.self),
       CommandNode("info", Info.self),
       CommandNode("logs", SystemLogs.self),
+      CommandNode("metrics", SystemMetrics.self),
       CommandNode("prune", SystemPrune.self),
       CommandNode("start", SystemStart.self),
       CommandNode("status", SystemStatus.self),
@@ -127,12 +143,10 @@ enum CommandTree {
     "push": "registries come with a later version", "login": "registries come with a later version",
     "logout": "registries come with a later version", "search": "registries come with a later version",
     "manifest": "registries come with a later version", "network": "networks come with a later version",
-    "port": "networks come with a later version", "commit": "it comes with a later version",
+    "commit": "it comes with a later version",
     "import": "it comes with a later version", "save": "it comes with a later version",
-    "stats": "it comes with a later version", "top": "it comes with a later version",
-    "update": "it comes with a later version", "prune": "use container, image, volume or system prune",
-    "df": "use system df", "compose": "it comes with a later version",
-    "context": "set GANTRY_HOST or give --host", "checkpoint": "it comes with a later version",
+    "prune": "use container, image, volume or system prune", "df": "use system df",
+    "compose": "it comes with a later version", "context": "set GANTRY_HOST or give --host",
     "plugin": "plug-ins are not a part of Gantry", "swarm": "clusters are not a part of Gantry",
     "service": "clusters are not a part of Gantry", "stack": "clusters are not a part of Gantry",
     "node": "clusters are not a part of Gantry", "secret": "clusters are not a part of Gantry",

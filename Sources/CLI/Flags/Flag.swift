@@ -80,7 +80,7 @@ struct Flag<C>: Sendable {
 
 /// Why a flag of Docker's is not built: what it waits for.
 enum UnbuiltReason: Sendable {
-  case network, registry, clusters, checkpoint, sizes, trust
+  case network, registry, clusters, sizes, trust
   case windows, engineSocket, terminalOnly, tree
 
   /// A clause for the refusal: `gantry: --publish is not built yet: <sentence>`.
@@ -89,7 +89,6 @@ enum UnbuiltReason: Sendable {
     case .network: "networks come with a later version"
     case .clusters: "cluster volumes are not a part of Gantry, which runs on one machine"
     case .registry: "pulling from a registry comes with a later version; load the image with `gantry load`"
-    case .checkpoint: "checkpoints come with a later version"
     case .sizes: "container sizes come with a later version"
     case .trust: "content trust is not a part of Gantry"
     case .windows: "it is for Windows containers, and Gantry runs Linux ones"

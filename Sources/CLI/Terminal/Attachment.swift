@@ -114,18 +114,19 @@ struct Attachment {
       }
       return .goOn
     }
-    if case .detached = end { try? tellDetached(sideConnection()) }
+    // Before the stream closes: an exec whose client just goes away is ended.
+    if case .detached = end { try withExtendedLifetime(pump) { try tellDetached(sideConnection()) } }
     return (end, ending)
   }
 
-  /// Lets the engine's events tell that this client has let go; nobody else knows.
+  /// Lets the engine know that this client has let go: its events tell it, and an exec goes on without its client.
   private func tellDetached(_ connection: BlockingConnection) throws {
     switch target {
     case .container(let id):
-      _ = try connection.call(GatewayAPI.Method.containerDetach, .init(container: id), deadline: .after(seconds: 2))
-    case .exec(let id, let container):
-      _ = try connection.call(
-        GatewayAPI.Method.containerDetach, .init(container: container, exec: id), deadline: .after(seconds: 2))
+      // A container goes on whether its event is told or not.
+      _ = try? connection.call(GatewayAPI.Method.containerDetach, .init(container: id), deadline: .after(seconds: 2))
+    case .exec(let id, _):
+      _ = try connection.call(GatewayAPI.Method.execDetach, .init(exec: id), deadline: .after(seconds: 10))
     }
   }
 

@@ -10,6 +10,7 @@ import SystemPackage
 ///
 ///     hostname  hosts  resolv.conf      bound over those in /etc
 ///     <id>-json.log  <id>-json.log.1 …  what it wrote (`<id>-local.log` of that driver, `<id>-cached.log` beside others)
+///     checkpoints/NAME                  its processes as CRIU wrote them
 struct ContainerFiles: Sendable {
   /// The container's folder.
   let folder: String
@@ -19,6 +20,7 @@ struct ContainerFiles: Sendable {
   var hosts: String { folder + "/hosts" }
   var resolvConf: String { folder + "/resolv.conf" }
   var log: String { "\(folder)/\(id)-json.log" }
+  var checkpoints: String { folder + "/checkpoints" }
   var localLog: String { "\(folder)/\(id)-local.log" }
   var cachedLog: String { "\(folder)/\(id)-cached.log" }
 
@@ -38,6 +40,7 @@ struct ContainerFiles: Sendable {
       throw SmallFile.failure("list", folder)
     }
     for name in names where name != "." && name != ".." { unlink("\(folder)/\(name)") }
+    try Folders.removeTree(checkpoints)
     if rmdir(folder) != 0, errno != ENOENT { throw SmallFile.failure("remove", folder) }
   }
 

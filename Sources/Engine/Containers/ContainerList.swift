@@ -29,10 +29,11 @@ extension Engine {
   ) async throws -> [GatewayAPI.ContainerSummary] {
     let now = Timestamp.now()
     var result: [GatewayAPI.ContainerSummary] = []
+    let images = sizes ? await imageSizes() : [:]
     for (container, published) in try await chosen(all: all, limit: limit, filters: filters) {
       var summary = Engine.summary(container.definition, published, now: now)
       if sizes {
-        let size = await self.sizes(container.definition)
+        let size = await self.sizes(container.definition, images)
         summary.sizeRw = size.written
         summary.sizeRootFs = size.total
       }
@@ -68,10 +69,15 @@ extension Engine {
   }
 
   /// Bytes that a container wrote, and those with its image's layers.
-  func sizes(_ definition: ContainerDefinition) async -> (written: Int64, total: Int64) {
+  func sizes(_ definition: ContainerDefinition, _ images: [String: Int64]) async -> (written: Int64, total: Int64) {
     let written = (try? await snapshots.usage(.init(key: definition.id)).bytes) ?? 0
-    let image = (try? await images.list(.init(all: true)).images.first { $0.id == definition.imageID }?.size) ?? 0
-    return (written, written + image)
+    return (written, written + (images[definition.imageID] ?? 0))
+  }
+
+  /// Bytes of every image by its id: asked for once for any number of containers.
+  func imageSizes() async -> [String: Int64] {
+    let list = (try? await images.list(.init(all: true)).images) ?? []
+    return Dictionary(list.map { ($0.id, $0.size) }) { first, _ in first }
   }
 
   /// Docker's inspect of a container.
@@ -87,7 +93,7 @@ extension Engine {
     }
     return Inspect(
       definition: definition, published: container.published, execs: execs.running(in: definition.id), graph: graph,
-      health: health, sizes: wanted ? await sizes(definition) : nil,
+      health: health, sizes: wanted ? await sizes(definition, await imageSizes()) : nil,
       hostname: SpecBuilder.hostname(
         id: definition.id, config: definition.config, hostConfig: definition.hostConfig, machine: machine))
   }

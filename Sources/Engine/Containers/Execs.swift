@@ -1,5 +1,4 @@
 import Faults
-import OCI
 import Protocol
 import Synchronization
 
@@ -8,7 +7,6 @@ struct ExecRecord: Sendable {
   let id: String
   let container: String
   let config: GatewayAPI.ExecConfig
-  let process: RuntimeSpec.Process
   /// Its process on the host; nil until it is known to run.
   var pid: Int?
   var exit: Int?
@@ -16,22 +14,39 @@ struct ExecRecord: Sendable {
   var earlyExit: Int?
 
   var isRunning: Bool { exit == nil }
+
+  /// Bytes that its request takes.
+  var weight: Int {
+    (config.cmd + (config.env ?? [])).reduce(256) { $0 + $1.utf8.count }
+  }
 }
 
 /// The execs of all containers. Those that ended are kept for a while, so that their exit code can be asked for.
 final class ExecDirectory: Sendable {
-  /// Ended execs that are remembered, over all containers.
+  /// Ended execs that are remembered, over all containers, and the bytes that their requests may take: a caller that
+  /// leaves execs with large requests behind fills no memory.
   static let kept = 1024
+  static let keptBytes = 4 << 20
 
   private struct State {
     var records: [String: ExecRecord] = [:]
     var ended: [String] = []
+    var endedBytes = 0
     var waiters: [String: [(key: Int, continuation: CheckedContinuation<Int, any Error>)]] = [:]
     var nextWaiter = 0
   }
   private let state = Mutex(State())
 
   func insert(_ record: ExecRecord) { state.withLock { $0.records[record.id] = record } }
+
+  /// Takes in an exec that an earlier engine started.
+  func adopt(_ exec: ExecState, container: String) {
+    state.withLock { state in
+      guard state.records[exec.exec] == nil else { return }
+      state.records[exec.exec] = ExecRecord(
+        id: exec.exec, container: container, config: .init(cmd: []), pid: Int(exec.pid))
+    }
+  }
 
   /// An exec's process runs: `tell` is called before anybody can tell of its end. Returns the code of an end that was heard
   /// of before; call `ended` with it.
@@ -80,12 +95,18 @@ final class ExecDirectory: Sendable {
 
   private func end(_ id: String, _ code: Int, _ isDue: (inout State) -> Bool) {
     let waiters = state.withLock { state -> [CheckedContinuation<Int, any Error>] in
-      guard state.records[id]?.exit == nil, state.records[id] != nil, isDue(&state) else { return [] }
+      guard let record = state.records[id], record.exit == nil, isDue(&state) else { return [] }
       state.records[id]?.exit = code
       state.ended.append(id)
-      if state.ended.count > ExecDirectory.kept {
-        state.records[state.ended.removeFirst()] = nil
+      state.endedBytes += record.weight
+      var oldest = 0
+      while state.ended.count - oldest > ExecDirectory.kept || state.endedBytes > ExecDirectory.keptBytes,
+        oldest < state.ended.count - 1
+      {
+        if let gone = state.records.removeValue(forKey: state.ended[oldest]) { state.endedBytes -= gone.weight }
+        oldest += 1
       }
+      state.ended.removeFirst(oldest)
       return (state.waiters.removeValue(forKey: id) ?? []).map(\.continuation)
     }
     for waiter in waiters { waiter.resume(returning: code) }
@@ -98,9 +119,12 @@ final class ExecDirectory: Sendable {
 
   func containerRemoved(_ container: String) {
     state.withLock { state in
-      let gone = state.records.values.filter { $0.container == container }.map(\.id)
-      for id in gone { state.records[id] = nil }
-      let set = Set(gone)
+      let gone = state.records.values.filter { $0.container == container }
+      for record in gone {
+        state.records[record.id] = nil
+        if !record.isRunning { state.endedBytes -= record.weight }
+      }
+      let set = Set(gone.map(\.id))
       state.ended.removeAll(where: set.contains)
     }
   }

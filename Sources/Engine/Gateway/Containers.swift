@@ -33,7 +33,12 @@ extension Engine: GatewayService {
     _ params: GatewayAPI.ContainerStartParams, _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ContainerStartResult {
     try await shielded { [self] in
-      .init(stream: try await start(directory.resolve(params.container), attach: params.attach))
+      let checkpoint = params.checkpoint.map { (name: $0, folder: params.checkpointFolder) }
+      guard checkpoint != nil || params.checkpointFolder == nil else {
+        throw Fault(.invalidArgument, "checkpointFolder: without checkpoint there is nothing to look for in it")
+      }
+      let container = try directory.resolve(params.container)
+      return .init(stream: try await start(container, attach: params.attach, checkpoint: checkpoint))
     }
   }
 
@@ -257,6 +262,16 @@ extension Engine: GatewayService {
         exec: .init(
           exec: record.id, container: record.container, pid: Int64(record.pid ?? 0), running: record.isRunning,
           exitCode: record.exit.map { Int64($0) }, config: record.config))
+    }
+  }
+
+  /// Lets an exec go on without its client.
+  public func execDetach(
+    _ params: GatewayAPI.ExecDetachParams, _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ExecDetachResult {
+    try await faulted {
+      try await detachExec(params.exec)
+      return .init()
     }
   }
 

@@ -54,41 +54,7 @@ extension Engine {
   public func systemInfo(
     _ params: GatewayAPI.SystemInfoParams, _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.SystemInfoResult {
-    let states = directory.all.map(\.state)
-    let paused = states.count { if case .paused = $0 { true } else { false } }
-    let running = states.count(where: \.isUp) - paused
-    let images = (try? await images.list(.init(all: true)).images.count) ?? 0
-    let system = HostFacts.operatingSystem()
-    let root = settings.folder.split(separator: "/").dropLast().joined(separator: "/")
-    let limits = { (file: String) in JSONValue.bool(self.machine.cgroupVersion == 2 || Folders.exists(file)) }
-    return .init(
-      info: [
-        "ID": .string(machine.hostname), "Name": .string(machine.hostname),
-        "Containers": .int(Int64(states.count)), "ContainersRunning": .int(Int64(running)),
-        "ContainersPaused": .int(Int64(paused)), "ContainersStopped": .int(Int64(states.count - running - paused)),
-        "Images": .int(Int64(images)), "Driver": "overlay2",
-        "DriverStatus": [["Supports d_type", "true"], ["Native Overlay Diff", "true"]],
-        "Plugins": [
-          "Volume": ["local"], "Network": ["host", "null"], "Authorization": nil, "Log": ["json-file", "none"],
-        ],
-        "MemoryLimit": limits("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-        "SwapLimit": limits("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"),
-        "CpuCfsPeriod": limits("/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
-        "CpuCfsQuota": limits("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"),
-        "CPUShares": limits("/sys/fs/cgroup/cpu/cpu.shares"), "CPUSet": limits("/sys/fs/cgroup/cpuset/cpuset.cpus"),
-        "PidsLimit": limits("/sys/fs/cgroup/pids"), "IPv4Forwarding": .bool(false), "Debug": .bool(false),
-        "NEventsListener": .int(Int64(events.subscriberCount)), "SystemTime": .string(Timestamp.now().text()),
-        "LoggingDriver": "json-file", "CgroupDriver": "cgroupfs",
-        "CgroupVersion": .string(String(machine.cgroupVersion)), "KernelVersion": .string(HostFacts.kernelVersion()),
-        "OperatingSystem": .string(system.name), "OSVersion": .string(system.version), "OSType": "linux",
-        "Architecture": .string(HostFacts.machine()), "NCPU": .int(Int64(machine.cpuCount)),
-        "MemTotal": .int(HostFacts.memoryTotal()), "DockerRootDir": .string("/" + root),
-        "ServerVersion": .string(GantryVersion.current), "DefaultRuntime": "gantry",
-        "Runtimes": ["gantry": ["path": "gantry-shim"]], "LiveRestoreEnabled": .bool(true),
-        "SecurityOptions": ["name=seccomp,profile=builtin", "name=cgroupns"], "Labels": [], "Warnings": [],
-        "ExperimentalBuild": .bool(false), "HttpProxy": "", "HttpsProxy": "", "NoProxy": "",
-        "Swarm": ["LocalNodeState": "inactive"], "InitBinary": "gantry-shim",
-      ])
+    try await faulted { .init(info: try await info()) }
   }
 
   private func serviceStates() async -> [GatewayAPI.ServiceStatus] {

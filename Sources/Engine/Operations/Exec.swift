@@ -16,7 +16,7 @@ extension Engine {
     default:
       throw Fault(.conflict, "container \(container.id) is not running")
     }
-    let arguments = config.cmd ?? []
+    let arguments = config.cmd
     guard let program = arguments.first, !program.isEmpty else {
       throw Fault(.invalidArgument, "Cmd: no exec command specified")
     }
@@ -49,13 +49,13 @@ extension Engine {
 
     let id = Identifier.random()
     let command = arguments.joined(separator: " ")
-    execs.insert(ExecRecord(id: id, container: container.id, config: config, process: process))
+    execs.insert(ExecRecord(id: id, container: container.id, config: config))
     publish("exec_create: \(command)", container, ["execID": id])
     do {
       let result = try await tasks.exec(
         .init(
           id: container.id, exec: id, process: process, stdin: config.attachStdin ?? false, attach: attach,
-          hold: attach == nil ? nil : true))
+          hold: attach == nil ? nil : true, endsWithClient: attach == nil ? nil : true))
       let name = container.name
       let early = execs.started(id, pid: Int(result.pid)) {
         publish("exec_start: \(command)", definition, name: name, ["execID": id])
@@ -98,6 +98,16 @@ extension Engine {
     ).stream
     publish("attach", container)
     return address
+  }
+
+  /// Lets an exec go on when the client of its stream goes away.
+  func detachExec(_ reference: String) async throws {
+    let record = try execs.find(reference)
+    guard record.isRunning else { throw Fault(.conflict, "the exec \(record.id) is not running") }
+    _ = try await tasks.detach(.init(id: record.container, exec: record.id))
+    if let container = directory.container(id: record.container) {
+      publish("exec_detach", container, ["execID": record.id])
+    }
   }
 
   /// Signals an exec's process.

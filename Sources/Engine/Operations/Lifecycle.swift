@@ -63,7 +63,7 @@ extension Engine {
   }
 
   /// Whether a run of the container ends within that time.
-  private func ended(
+  func ended(
     _ container: Container, _ run: ContainerState.Running, within seconds: Int
   ) async throws -> Bool {
     try await withThrowingTaskGroup(of: Bool.self) { group in

@@ -123,6 +123,7 @@ extension Engine {
       }
       healthRestored(container, task.health, tell: !atStart)
       for exec in task.execs {
+        execs.adopt(exec, container: container.id)
         if let exit = exec.exit { execEnded(exec.exec, in: container.id, code: Int(exit.code)) }
       }
     case .stopped:

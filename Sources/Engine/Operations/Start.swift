@@ -7,11 +7,17 @@ import Protocol
 extension Engine {
   /// Starts a container for a person; `made` is its specification and the mounts of its snapshot, when they were just made.
   ///
+  /// With `checkpoint`, its processes go on instead of the program being run.
+  ///
   /// - Returns: the address of its streams, when `attach` asked for them.
   func start(
-    _ container: Container, made: (spec: RuntimeSpec, mounts: [MountSpec])? = nil, attach: AttachStreams?
+    _ container: Container, made: (spec: RuntimeSpec, mounts: [MountSpec])? = nil, attach: AttachStreams?,
+    checkpoint: (name: String, folder: String?)? = nil
   ) async throws -> StreamAddress? {
-    try await start(container, made, attach: attach) {
+    try await start(container, made, attach: attach, checkpoint: checkpoint) {
+      if checkpoint != nil, container.state.running != nil {
+        throw Fault(.conflict, "Container \(container.name) is running: stop it before it starts from a checkpoint")
+      }
       try container.beginStart()
       return true
     }
@@ -20,7 +26,7 @@ extension Engine {
   /// Starts a container when `begin` has brought it into `starting`; nothing is done when it says no.
   func start(
     _ container: Container, _ made: (spec: RuntimeSpec, mounts: [MountSpec])? = nil, attach: AttachStreams?,
-    _ begin: () throws -> Bool
+    checkpoint: (name: String, folder: String?)? = nil, _ begin: () throws -> Bool
   ) async throws -> StreamAddress? {
     // A transfer into its files ends first.
     if !container.writes.isFree { await container.writes.run {} }
@@ -30,9 +36,9 @@ extension Engine {
       await container.cleanupDone()
       let created: TaskAPI.CreateResult
       do {
-        created = try await createTask(container, made, attach: attach)
+        created = try await createTask(container, made, attach: attach, checkpoint: checkpoint)
       } catch let fault as Fault where fault.code == .alreadyExists {
-        created = try await replaceTask(container, attach: attach, before)
+        created = try await replaceTask(container, attach: attach, checkpoint: checkpoint, before)
       } catch {
         await startFailed(container, before, Fault(describing: error))
         throw error
@@ -57,11 +63,12 @@ extension Engine {
   /// A task of the container is there already: one that an engine that was killed had asked for, and that nobody has heard
   /// of. It makes room for this one.
   private func replaceTask(
-    _ container: Container, attach: AttachStreams?, _ before: ContainerState
+    _ container: Container, attach: AttachStreams?, checkpoint: (name: String, folder: String?)?,
+    _ before: ContainerState
   ) async throws -> TaskAPI.CreateResult {
     do {
       _ = try await deleteTaskNow(container.id)
-      return try await createTask(container, nil, attach: attach)
+      return try await createTask(container, nil, attach: attach, checkpoint: checkpoint)
     } catch {
       await startFailed(container, before, Fault(describing: error))
       throw error
@@ -69,7 +76,8 @@ extension Engine {
   }
 
   private func createTask(
-    _ container: Container, _ made: (spec: RuntimeSpec, mounts: [MountSpec])?, attach: AttachStreams?
+    _ container: Container, _ made: (spec: RuntimeSpec, mounts: [MountSpec])?, attach: AttachStreams?,
+    checkpoint: (name: String, folder: String?)?
   ) async throws -> TaskAPI.CreateResult {
     let definition = container.definition
     let (spec, rootfs): (RuntimeSpec, [MountSpec])
@@ -83,12 +91,17 @@ extension Engine {
       rootfs = try await snapshotMounts(definition)
     }
     let log = try LogSettings(definition.hostConfig).taskOptions(definition, name: container.name)
+    var restore: (path: String, temporary: String?)?
+    if let checkpoint { restore = try await restoreFolder(container, checkpoint, spec) }
+    defer { if let temporary = restore?.temporary { try? Folders.removeTree(temporary) } }
     let created = try await tasks.create(
       TaskAPI.CreateParams(
         id: definition.id, spec: spec, rootfs: rootfs, stdin: definition.config.openStdin ?? false,
         hold: attach == nil ? nil : true,
         log: log, start: true, attach: attach, annotations: nil, seccomp: try seccomp(definition.hostConfig),
-        health: try HealthPlan(definition.config)?.check(spec: spec, config: definition.config)))
+        health: try HealthPlan(definition.config)?.check(spec: spec, config: definition.config),
+        restore: restore?.path),
+      CallContext(deadline: restore == nil ? nil : .after(seconds: Self.mostSecondsToRestore)))
     try requireSharing(definition, spec)
     return created
   }
@@ -105,6 +118,9 @@ extension Engine {
       throw Fault(.conflict, "a container whose namespace was to be joined ended meanwhile: start it again first")
     }
   }
+
+  /// A large checkpoint takes its time.
+  private static let mostSecondsToRestore = 600
 
   private func seccomp(_ host: HostConfig) throws -> SeccompChoice {
     switch try SecurityOptions(host).seccomp {

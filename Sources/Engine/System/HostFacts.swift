@@ -59,6 +59,24 @@ enum HostFacts {
     Int64(sysconf(Int32(_SC_PHYS_PAGES))) * Int64(sysconf(Int32(_SC_PAGESIZE)))
   }
 
+  /// The type of the file system that `path` is on, from mountinfo: that of the longest mount point it lies below.
+  static func fileSystem(of path: String) -> String {
+    var best: (length: Int, type: String) = (0, "unknown")
+    for line in ((try? SmallFile.read("/proc/self/mountinfo", limit: 16 << 20)) ?? "").split(separator: "\n") {
+      let fields = line.split(separator: " ")
+      guard fields.count > 8, let dash = fields.firstIndex(of: "-"), dash + 1 < fields.count else { continue }
+      let point = fields[4]
+      guard point == "/" || path == point || path.hasPrefix(point + "/"), point.utf8.count >= best.length else {
+        continue
+      }
+      best = (point.utf8.count, String(fields[dash + 1]))
+    }
+    return best.type
+  }
+
+  /// How many descriptors this process has open.
+  static func openDescriptors() -> Int64 { Int64(((try? Files.list("/proc/self/fd")) ?? []).count) }
+
   /// `PRETTY_NAME` and `VERSION_ID` of /etc/os-release.
   static func operatingSystem() -> (name: String, version: String) {
     var name = "Linux"

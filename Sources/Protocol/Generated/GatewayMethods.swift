@@ -91,11 +91,22 @@ public enum GatewayAPI {
     public var container: String
     /// Promise a stream in the same call.
     public var attach: AttachStreams?
+    /// Name of a checkpoint of this container: its processes go on.
+    public var checkpoint: String?
+    /// The folder of checkpoints that it is looked for in, instead of the container's own.
+    public var checkpointFolder: String?
 
     /// Takes every field.
-    public init(container: String, attach: AttachStreams? = nil) {
+    public init(
+      container: String,
+      attach: AttachStreams? = nil,
+      checkpoint: String? = nil,
+      checkpointFolder: String? = nil
+    ) {
       self.container = container
       self.attach = attach
+      self.checkpoint = checkpoint
+      self.checkpointFolder = checkpointFolder
     }
   }
 
@@ -528,6 +539,60 @@ public enum GatewayAPI {
     }
   }
 
+  /// Params of `container.stats`: What a container uses, in Docker's shape (ContainerStatsResponse).
+  public struct ContainerStatsParams: Codable, Sendable, Equatable {
+    /// Id, unique prefix of an id, or name.
+    public var container: String
+    /// Answer at once with one sample; otherwise two are taken a second apart, so that `precpu_stats` tells the
+    /// difference.
+    public var oneShot: Bool?
+
+    /// Takes every field.
+    public init(container: String, oneShot: Bool? = nil) {
+      self.container = container
+      self.oneShot = oneShot
+    }
+  }
+
+  /// Result of `container.stats`.
+  public struct ContainerStatsResult: Codable, Sendable, Equatable {
+    /// Docker's ContainerStatsResponse.
+    public var stats: JSONValue
+
+    /// Takes every field.
+    public init(stats: JSONValue) {
+      self.stats = stats
+    }
+  }
+
+  /// Params of `container.top`: The processes of a running container, as the host's ps shows them.
+  public struct ContainerTopParams: Codable, Sendable, Equatable {
+    /// Id, unique prefix of an id, or name.
+    public var container: String
+    /// Options for ps; `-ef` without any. They must leave the column PID in.
+    public var arguments: [String]?
+
+    /// Takes every field.
+    public init(container: String, arguments: [String]? = nil) {
+      self.container = container
+      self.arguments = arguments
+    }
+  }
+
+  /// Result of `container.top`.
+  public struct ContainerTopResult: Codable, Sendable, Equatable {
+    /// The columns.
+    public var titles: [String]
+    /// A row for each process.
+    public var processes: [[String]]
+
+    /// Takes every field.
+    public init(titles: [String], processes: [[String]]) {
+      self.titles = titles
+      self.processes = processes
+    }
+  }
+
   /// Params of `container.pathStat`: Tells of one file of a container, running or not.
   public struct ContainerPathStatParams: Codable, Sendable, Equatable {
     /// Id, unique prefix of an id, or name.
@@ -700,7 +765,8 @@ public enum GatewayAPI {
     public var container: String
     /// What to run.
     public var config: ExecConfig
-    /// Promise a stream in the same call.
+    /// Promise a stream in the same call. The exec and all its children are then killed when the stream's client goes
+    /// away, unless `exec.detach` was called.
     public var attach: AttachStreams?
 
     /// Takes every field.
@@ -811,6 +877,122 @@ public enum GatewayAPI {
 
   /// Result of `exec.signal`.
   public struct ExecSignalResult: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
+  /// Params of `exec.detach`: Lets an exec go on when the client of its stream goes away.
+  public struct ExecDetachParams: Codable, Sendable, Equatable {
+    /// Its id.
+    public var exec: String
+
+    /// Takes every field.
+    public init(exec: String) {
+      self.exec = exec
+    }
+  }
+
+  /// Result of `exec.detach`.
+  public struct ExecDetachResult: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
+  /// Params of `stats.subscribe`: Sends `stats.samples` now and then every interval, until the connection ends: one
+  /// call for any number of containers.
+  public struct StatsSubscribeParams: Codable, Sendable, Equatable {
+    /// Ids, unique prefixes of ids, or names; all when absent or empty, also those that are made later.
+    public var containers: [String]?
+    /// Without `containers`: also those that do not run.
+    public var all: Bool?
+    /// Milliseconds between two samples: 1000, and 100 at least.
+    public var intervalMs: Int64?
+
+    /// Takes every field.
+    public init(containers: [String]? = nil, all: Bool? = nil, intervalMs: Int64? = nil) {
+      self.containers = containers
+      self.all = all
+      self.intervalMs = intervalMs
+    }
+  }
+
+  /// Result of `stats.subscribe`.
+  public struct StatsSubscribeResult: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
+  /// Params of `checkpoint.create`: Writes the processes of a running container to disk with CRIU, and ends the
+  /// container unless it is to go on.
+  public struct CheckpointCreateParams: Codable, Sendable, Equatable {
+    /// Id, unique prefix of an id, or name.
+    public var container: String
+    /// Of the checkpoint: letters, digits, `.`, `_` and `-`.
+    public var name: String
+    /// Keep it in a folder of this name below this one, which must exist, instead of the container's own.
+    public var folder: String?
+    /// The container goes on afterwards.
+    public var leaveRunning: Bool?
+
+    /// Takes every field.
+    public init(container: String, name: String, folder: String? = nil, leaveRunning: Bool? = nil) {
+      self.container = container
+      self.name = name
+      self.folder = folder
+      self.leaveRunning = leaveRunning
+    }
+  }
+
+  /// Result of `checkpoint.create`.
+  public struct CheckpointCreateResult: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
+  /// Params of `checkpoint.list`: The checkpoints of a container.
+  public struct CheckpointListParams: Codable, Sendable, Equatable {
+    /// Id, unique prefix of an id, or name.
+    public var container: String
+    /// The folder of checkpoints instead of the container's own.
+    public var folder: String?
+
+    /// Takes every field.
+    public init(container: String, folder: String? = nil) {
+      self.container = container
+      self.folder = folder
+    }
+  }
+
+  /// Result of `checkpoint.list`.
+  public struct CheckpointListResult: Codable, Sendable, Equatable {
+    /// By name.
+    public var checkpoints: [Checkpoint]
+
+    /// Takes every field.
+    public init(checkpoints: [Checkpoint]) {
+      self.checkpoints = checkpoints
+    }
+  }
+
+  /// Params of `checkpoint.remove`: Deletes a checkpoint of a container.
+  public struct CheckpointRemoveParams: Codable, Sendable, Equatable {
+    /// Id, unique prefix of an id, or name.
+    public var container: String
+    /// Of the checkpoint.
+    public var name: String
+    /// The folder of checkpoints instead of the container's own.
+    public var folder: String?
+
+    /// Takes every field.
+    public init(container: String, name: String, folder: String? = nil) {
+      self.container = container
+      self.name = name
+      self.folder = folder
+    }
+  }
+
+  /// Result of `checkpoint.remove`.
+  public struct CheckpointRemoveResult: Codable, Sendable, Equatable {
     /// Has no fields.
     public init() {}
   }
@@ -1272,6 +1454,27 @@ public enum GatewayAPI {
     }
   }
 
+  /// Params of `system.metrics`: Counters of every running container, for a collector of metrics. Names and units stay
+  /// as they are: fields are only added.
+  public struct SystemMetricsParams: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
+  /// Result of `system.metrics`.
+  public struct SystemMetricsResult: Codable, Sendable, Equatable {
+    /// RFC 3339: when they were read.
+    public var time: String
+    /// By id.
+    public var containers: [ContainerCounters]
+
+    /// Takes every field.
+    public init(time: String, containers: [ContainerCounters]) {
+      self.time = time
+      self.containers = containers
+    }
+  }
+
   /// Params of `system.diskUsage`: What images, containers and volumes take on disk, and how much of it could be freed.
   public struct SystemDiskUsageParams: Codable, Sendable, Equatable {
     /// Has no fields.
@@ -1410,6 +1613,10 @@ public enum GatewayAPI {
     public static let containerInspect = RPCMethod<ContainerInspectParams, ContainerInspectResult>("container.inspect")
     /// Promises a stream of what a container wrote.
     public static let containerLogs = RPCMethod<ContainerLogsParams, ContainerLogsResult>("container.logs")
+    /// What a container uses, in Docker's shape (ContainerStatsResponse).
+    public static let containerStats = RPCMethod<ContainerStatsParams, ContainerStatsResult>("container.stats")
+    /// The processes of a running container, as the host's ps shows them.
+    public static let containerTop = RPCMethod<ContainerTopParams, ContainerTopResult>("container.top")
     /// Tells of one file of a container, running or not.
     public static let containerPathStat = RPCMethod<ContainerPathStatParams, ContainerPathStatResult>(
       "container.pathStat"
@@ -1443,6 +1650,24 @@ public enum GatewayAPI {
     public static let execInspect = RPCMethod<ExecInspectParams, ExecInspectResult>("exec.inspect")
     /// Sends a signal to an exec.
     public static let execSignal = RPCMethod<ExecSignalParams, ExecSignalResult>("exec.signal", isMutating: true)
+    /// Lets an exec go on when the client of its stream goes away.
+    public static let execDetach = RPCMethod<ExecDetachParams, ExecDetachResult>("exec.detach", isMutating: true)
+    /// Sends `stats.samples` now and then every interval, until the connection ends: one call for any number of
+    /// containers.
+    public static let statsSubscribe = RPCMethod<StatsSubscribeParams, StatsSubscribeResult>("stats.subscribe")
+    /// Writes the processes of a running container to disk with CRIU, and ends the container unless it is to go on.
+    public static let checkpointCreate = RPCMethod<CheckpointCreateParams, CheckpointCreateResult>(
+      "checkpoint.create",
+      isMutating: true,
+      isUnbounded: true
+    )
+    /// The checkpoints of a container.
+    public static let checkpointList = RPCMethod<CheckpointListParams, CheckpointListResult>("checkpoint.list")
+    /// Deletes a checkpoint of a container.
+    public static let checkpointRemove = RPCMethod<CheckpointRemoveParams, CheckpointRemoveResult>(
+      "checkpoint.remove",
+      isMutating: true
+    )
     /// Opens a load from a stream of bytes.
     public static let imageOpenLoad = RPCMethod<ImageOpenLoadParams, ImageOpenLoadResult>(
       "image.openLoad",
@@ -1510,6 +1735,9 @@ public enum GatewayAPI {
     public static let systemVersion = RPCMethod<SystemVersionParams, SystemVersionResult>("system.version")
     /// The engine and its machine, in Docker's shape.
     public static let systemInfo = RPCMethod<SystemInfoParams, SystemInfoResult>("system.info")
+    /// Counters of every running container, for a collector of metrics. Names and units stay as they are: fields are
+    /// only added.
+    public static let systemMetrics = RPCMethod<SystemMetricsParams, SystemMetricsResult>("system.metrics")
     /// What images, containers and volumes take on disk, and how much of it could be freed.
     public static let systemDiskUsage = RPCMethod<SystemDiskUsageParams, SystemDiskUsageResult>(
       "system.diskUsage",
@@ -1527,5 +1755,7 @@ public enum GatewayAPI {
     public static let eventEvent = RPCNotification<Event>("event.event")
     /// `until` has passed.
     public static let eventEnd = RPCNotification<EventEnd>("event.end")
+    /// One round of samples of `stats.subscribe`.
+    public static let statsSamples = RPCNotification<StatsSamples>("stats.samples")
   }
 }

@@ -103,6 +103,16 @@ public protocol GatewayService: Sendable {
     _ params: GatewayAPI.ContainerLogsParams,
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ContainerLogsResult
+  /// What a container uses, in Docker's shape (ContainerStatsResponse).
+  func containerStats(
+    _ params: GatewayAPI.ContainerStatsParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerStatsResult
+  /// The processes of a running container, as the host's ps shows them.
+  func containerTop(
+    _ params: GatewayAPI.ContainerTopParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerTopResult
   /// Tells of one file of a container, running or not.
   func containerPathStat(
     _ params: GatewayAPI.ContainerPathStatParams,
@@ -158,6 +168,32 @@ public protocol GatewayService: Sendable {
     _ params: GatewayAPI.ExecSignalParams,
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ExecSignalResult
+  /// Lets an exec go on when the client of its stream goes away.
+  func execDetach(
+    _ params: GatewayAPI.ExecDetachParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ExecDetachResult
+  /// Sends `stats.samples` now and then every interval, until the connection ends: one call for any number of
+  /// containers.
+  func statsSubscribe(
+    _ params: GatewayAPI.StatsSubscribeParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.StatsSubscribeResult
+  /// Writes the processes of a running container to disk with CRIU, and ends the container unless it is to go on.
+  func checkpointCreate(
+    _ params: GatewayAPI.CheckpointCreateParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.CheckpointCreateResult
+  /// The checkpoints of a container.
+  func checkpointList(
+    _ params: GatewayAPI.CheckpointListParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.CheckpointListResult
+  /// Deletes a checkpoint of a container.
+  func checkpointRemove(
+    _ params: GatewayAPI.CheckpointRemoveParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.CheckpointRemoveResult
   /// Opens a load from a stream of bytes.
   func imageOpenLoad(
     _ params: GatewayAPI.ImageOpenLoadParams,
@@ -250,6 +286,12 @@ public protocol GatewayService: Sendable {
     _ params: GatewayAPI.SystemInfoParams,
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.SystemInfoResult
+  /// Counters of every running container, for a collector of metrics. Names and units stay as they are: fields are only
+  /// added.
+  func systemMetrics(
+    _ params: GatewayAPI.SystemMetricsParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.SystemMetricsResult
   /// What images, containers and volumes take on disk, and how much of it could be freed.
   func systemDiskUsage(
     _ params: GatewayAPI.SystemDiskUsageParams,
@@ -402,6 +444,20 @@ extension GatewayService {
     try await containerLogs(params, CallContext())
   }
 
+  /// What a container uses, in Docker's shape (ContainerStatsResponse).
+  public func containerStats(
+    _ params: GatewayAPI.ContainerStatsParams
+  ) async throws(Fault) -> GatewayAPI.ContainerStatsResult {
+    try await containerStats(params, CallContext())
+  }
+
+  /// The processes of a running container, as the host's ps shows them.
+  public func containerTop(
+    _ params: GatewayAPI.ContainerTopParams
+  ) async throws(Fault) -> GatewayAPI.ContainerTopResult {
+    try await containerTop(params, CallContext())
+  }
+
   /// Tells of one file of a container, running or not.
   public func containerPathStat(
     _ params: GatewayAPI.ContainerPathStatParams
@@ -469,6 +525,40 @@ extension GatewayService {
   /// Sends a signal to an exec.
   public func execSignal(_ params: GatewayAPI.ExecSignalParams) async throws(Fault) -> GatewayAPI.ExecSignalResult {
     try await execSignal(params, CallContext())
+  }
+
+  /// Lets an exec go on when the client of its stream goes away.
+  public func execDetach(_ params: GatewayAPI.ExecDetachParams) async throws(Fault) -> GatewayAPI.ExecDetachResult {
+    try await execDetach(params, CallContext())
+  }
+
+  /// Sends `stats.samples` now and then every interval, until the connection ends: one call for any number of
+  /// containers.
+  public func statsSubscribe(
+    _ params: GatewayAPI.StatsSubscribeParams
+  ) async throws(Fault) -> GatewayAPI.StatsSubscribeResult {
+    try await statsSubscribe(params, CallContext())
+  }
+
+  /// Writes the processes of a running container to disk with CRIU, and ends the container unless it is to go on.
+  public func checkpointCreate(
+    _ params: GatewayAPI.CheckpointCreateParams
+  ) async throws(Fault) -> GatewayAPI.CheckpointCreateResult {
+    try await checkpointCreate(params, CallContext())
+  }
+
+  /// The checkpoints of a container.
+  public func checkpointList(
+    _ params: GatewayAPI.CheckpointListParams
+  ) async throws(Fault) -> GatewayAPI.CheckpointListResult {
+    try await checkpointList(params, CallContext())
+  }
+
+  /// Deletes a checkpoint of a container.
+  public func checkpointRemove(
+    _ params: GatewayAPI.CheckpointRemoveParams
+  ) async throws(Fault) -> GatewayAPI.CheckpointRemoveResult {
+    try await checkpointRemove(params, CallContext())
   }
 
   /// Opens a load from a stream of bytes.
@@ -585,6 +675,14 @@ extension GatewayService {
     _ params: GatewayAPI.SystemInfoParams = .init()
   ) async throws(Fault) -> GatewayAPI.SystemInfoResult {
     try await systemInfo(params, CallContext())
+  }
+
+  /// Counters of every running container, for a collector of metrics. Names and units stay as they are: fields are only
+  /// added.
+  public func systemMetrics(
+    _ params: GatewayAPI.SystemMetricsParams = .init()
+  ) async throws(Fault) -> GatewayAPI.SystemMetricsResult {
+    try await systemMetrics(params, CallContext())
   }
 
   /// What images, containers and volumes take on disk, and how much of it could be freed.
@@ -770,6 +868,22 @@ public struct GatewayClient: GatewayService {
     try await channel.call(GatewayAPI.Method.containerLogs, params, context)
   }
 
+  /// What a container uses, in Docker's shape (ContainerStatsResponse).
+  public func containerStats(
+    _ params: GatewayAPI.ContainerStatsParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerStatsResult {
+    try await channel.call(GatewayAPI.Method.containerStats, params, context)
+  }
+
+  /// The processes of a running container, as the host's ps shows them.
+  public func containerTop(
+    _ params: GatewayAPI.ContainerTopParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerTopResult {
+    try await channel.call(GatewayAPI.Method.containerTop, params, context)
+  }
+
   /// Tells of one file of a container, running or not.
   public func containerPathStat(
     _ params: GatewayAPI.ContainerPathStatParams,
@@ -856,6 +970,47 @@ public struct GatewayClient: GatewayService {
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ExecSignalResult {
     try await channel.call(GatewayAPI.Method.execSignal, params, context)
+  }
+
+  /// Lets an exec go on when the client of its stream goes away.
+  public func execDetach(
+    _ params: GatewayAPI.ExecDetachParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ExecDetachResult {
+    try await channel.call(GatewayAPI.Method.execDetach, params, context)
+  }
+
+  /// Sends `stats.samples` now and then every interval, until the connection ends: one call for any number of
+  /// containers.
+  public func statsSubscribe(
+    _ params: GatewayAPI.StatsSubscribeParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.StatsSubscribeResult {
+    try await channel.call(GatewayAPI.Method.statsSubscribe, params, context)
+  }
+
+  /// Writes the processes of a running container to disk with CRIU, and ends the container unless it is to go on.
+  public func checkpointCreate(
+    _ params: GatewayAPI.CheckpointCreateParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.CheckpointCreateResult {
+    try await channel.call(GatewayAPI.Method.checkpointCreate, params, context)
+  }
+
+  /// The checkpoints of a container.
+  public func checkpointList(
+    _ params: GatewayAPI.CheckpointListParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.CheckpointListResult {
+    try await channel.call(GatewayAPI.Method.checkpointList, params, context)
+  }
+
+  /// Deletes a checkpoint of a container.
+  public func checkpointRemove(
+    _ params: GatewayAPI.CheckpointRemoveParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.CheckpointRemoveResult {
+    try await channel.call(GatewayAPI.Method.checkpointRemove, params, context)
   }
 
   /// Opens a load from a stream of bytes.
@@ -1004,6 +1159,15 @@ public struct GatewayClient: GatewayService {
     try await channel.call(GatewayAPI.Method.systemInfo, params, context)
   }
 
+  /// Counters of every running container, for a collector of metrics. Names and units stay as they are: fields are only
+  /// added.
+  public func systemMetrics(
+    _ params: GatewayAPI.SystemMetricsParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.SystemMetricsResult {
+    try await channel.call(GatewayAPI.Method.systemMetrics, params, context)
+  }
+
   /// What images, containers and volumes take on disk, and how much of it could be freed.
   public func systemDiskUsage(
     _ params: GatewayAPI.SystemDiskUsageParams,
@@ -1052,6 +1216,8 @@ public enum GatewayDispatch {
     "container.list": GatewayAPI.Method.containerList.traits,
     "container.inspect": GatewayAPI.Method.containerInspect.traits,
     "container.logs": GatewayAPI.Method.containerLogs.traits,
+    "container.stats": GatewayAPI.Method.containerStats.traits,
+    "container.top": GatewayAPI.Method.containerTop.traits,
     "container.pathStat": GatewayAPI.Method.containerPathStat.traits,
     "container.archive": GatewayAPI.Method.containerArchive.traits,
     "container.extract": GatewayAPI.Method.containerExtract.traits,
@@ -1063,6 +1229,11 @@ public enum GatewayDispatch {
     "exec.resize": GatewayAPI.Method.execResize.traits,
     "exec.inspect": GatewayAPI.Method.execInspect.traits,
     "exec.signal": GatewayAPI.Method.execSignal.traits,
+    "exec.detach": GatewayAPI.Method.execDetach.traits,
+    "stats.subscribe": GatewayAPI.Method.statsSubscribe.traits,
+    "checkpoint.create": GatewayAPI.Method.checkpointCreate.traits,
+    "checkpoint.list": GatewayAPI.Method.checkpointList.traits,
+    "checkpoint.remove": GatewayAPI.Method.checkpointRemove.traits,
     "image.openLoad": GatewayAPI.Method.imageOpenLoad.traits,
     "image.finishLoad": GatewayAPI.Method.imageFinishLoad.traits,
     "image.cancelLoad": GatewayAPI.Method.imageCancelLoad.traits,
@@ -1081,6 +1252,7 @@ public enum GatewayDispatch {
     "event.subscribe": GatewayAPI.Method.eventSubscribe.traits,
     "system.version": GatewayAPI.Method.systemVersion.traits,
     "system.info": GatewayAPI.Method.systemInfo.traits,
+    "system.metrics": GatewayAPI.Method.systemMetrics.traits,
     "system.diskUsage": GatewayAPI.Method.systemDiskUsage.traits,
     "system.ping": GatewayAPI.Method.systemPing.traits,
     "system.status": GatewayAPI.Method.systemStatus.traits,
@@ -1132,6 +1304,10 @@ public enum GatewayDispatch {
       try RPCCoding.encode(await service.containerInspect(try RPCCoding.decode(params), context))
     case "container.logs":
       try RPCCoding.encode(await service.containerLogs(try RPCCoding.decode(params), context))
+    case "container.stats":
+      try RPCCoding.encode(await service.containerStats(try RPCCoding.decode(params), context))
+    case "container.top":
+      try RPCCoding.encode(await service.containerTop(try RPCCoding.decode(params), context))
     case "container.pathStat":
       try RPCCoding.encode(await service.containerPathStat(try RPCCoding.decode(params), context))
     case "container.archive":
@@ -1154,6 +1330,16 @@ public enum GatewayDispatch {
       try RPCCoding.encode(await service.execInspect(try RPCCoding.decode(params), context))
     case "exec.signal":
       try RPCCoding.encode(await service.execSignal(try RPCCoding.decode(params), context))
+    case "exec.detach":
+      try RPCCoding.encode(await service.execDetach(try RPCCoding.decode(params), context))
+    case "stats.subscribe":
+      try RPCCoding.encode(await service.statsSubscribe(try RPCCoding.decode(params), context))
+    case "checkpoint.create":
+      try RPCCoding.encode(await service.checkpointCreate(try RPCCoding.decode(params), context))
+    case "checkpoint.list":
+      try RPCCoding.encode(await service.checkpointList(try RPCCoding.decode(params), context))
+    case "checkpoint.remove":
+      try RPCCoding.encode(await service.checkpointRemove(try RPCCoding.decode(params), context))
     case "image.openLoad":
       try RPCCoding.encode(await service.imageOpenLoad(try RPCCoding.decode(params), context))
     case "image.finishLoad":
@@ -1190,6 +1376,8 @@ public enum GatewayDispatch {
       try RPCCoding.encode(await service.systemVersion(try RPCCoding.decode(params), context))
     case "system.info":
       try RPCCoding.encode(await service.systemInfo(try RPCCoding.decode(params), context))
+    case "system.metrics":
+      try RPCCoding.encode(await service.systemMetrics(try RPCCoding.decode(params), context))
     case "system.diskUsage":
       try RPCCoding.encode(await service.systemDiskUsage(try RPCCoding.decode(params), context))
     case "system.ping":

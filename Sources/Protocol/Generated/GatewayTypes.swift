@@ -1648,4 +1648,215 @@ extension GatewayAPI {
       self.containers = containers
     }
   }
+
+  /// A checkpoint.
+  public struct Checkpoint: Codable, Sendable, Equatable {
+    /// Its name.
+    public var name: String
+
+    /// Takes every field.
+    public init(name: String) {
+      self.name = name
+    }
+
+    private enum CodingKeys: String, CodingKey {
+      case name = "Name"
+    }
+  }
+
+  /// What one container uses at one moment.
+  public struct StatsSample: Codable, Sendable, Equatable {
+    /// Of the container.
+    public var id: String
+    /// Of the container.
+    public var name: String
+    /// False for one that does not run: all counters are then 0.
+    public var running: Bool
+    /// Of one processor, since the sample before; absent in a container's first.
+    public var cpuPercent: Double?
+    /// Processor time since it started.
+    public var cpuNanoseconds: Int64
+    /// Memory without the file cache that can be dropped at once.
+    public var memoryBytes: Int64
+    /// Its limit, else the machine's memory.
+    public var memoryLimitBytes: Int64
+    /// Over all its interfaces.
+    public var networkReceivedBytes: Int64
+    /// Over all its interfaces.
+    public var networkSentBytes: Int64
+    /// From all disks.
+    public var blockReadBytes: Int64
+    /// To all disks.
+    public var blockWrittenBytes: Int64
+    /// Processes and threads.
+    public var processes: Int64
+
+    /// Takes every field.
+    public init(
+      id: String,
+      name: String,
+      running: Bool,
+      cpuPercent: Double? = nil,
+      cpuNanoseconds: Int64,
+      memoryBytes: Int64,
+      memoryLimitBytes: Int64,
+      networkReceivedBytes: Int64,
+      networkSentBytes: Int64,
+      blockReadBytes: Int64,
+      blockWrittenBytes: Int64,
+      processes: Int64
+    ) {
+      self.id = id
+      self.name = name
+      self.running = running
+      self.cpuPercent = cpuPercent
+      self.cpuNanoseconds = cpuNanoseconds
+      self.memoryBytes = memoryBytes
+      self.memoryLimitBytes = memoryLimitBytes
+      self.networkReceivedBytes = networkReceivedBytes
+      self.networkSentBytes = networkSentBytes
+      self.blockReadBytes = blockReadBytes
+      self.blockWrittenBytes = blockWrittenBytes
+      self.processes = processes
+    }
+  }
+
+  /// One round of samples.
+  public struct StatsSamples: Codable, Sendable, Equatable {
+    /// RFC 3339 with nanoseconds.
+    public var time: String
+    /// In the order of the request; without one the newest container first.
+    public var samples: [StatsSample]
+
+    /// Takes every field.
+    public init(time: String, samples: [StatsSample]) {
+      self.time = time
+      self.samples = samples
+    }
+  }
+
+  /// Counters of one container since it started, and gauges of this moment. Interfaces are added up, loopback aside.
+  public struct ContainerCounters: Codable, Sendable, Equatable {
+    /// Of the container.
+    public var id: String
+    /// Of the container.
+    public var name: String
+    /// As it was asked for.
+    public var image: String
+    /// RFC 3339.
+    public var startedAt: String
+    /// Processor time.
+    public var cpuNanoseconds: Int64
+    /// Of that in user mode.
+    public var cpuUserNanoseconds: Int64
+    /// Of that in the kernel.
+    public var cpuSystemNanoseconds: Int64
+    /// Periods in which the quota ran out.
+    public var cpuThrottledPeriods: Int64
+    /// Time held back by the quota.
+    public var cpuThrottledNanoseconds: Int64
+    /// Now, file cache among it.
+    public var memoryBytes: Int64
+    /// Now, without inactive file cache.
+    public var memoryWorkingBytes: Int64
+    /// When there is one.
+    public var memoryLimitBytes: Int64?
+    /// Swap now, where the kernel counts it.
+    public var memorySwapBytes: Int64?
+    /// Times that the limit was hit.
+    public var memoryLimitFailures: Int64
+    /// Processes killed for want of memory.
+    public var oomKills: Int64
+    /// Processes and threads now.
+    public var processes: Int64
+    /// When there is one.
+    public var processesLimit: Int64?
+    /// Bytes.
+    public var blockReadBytes: Int64
+    /// Bytes.
+    public var blockWrittenBytes: Int64
+    /// Requests.
+    public var blockReads: Int64
+    /// Requests.
+    public var blockWrites: Int64
+    /// Bytes.
+    public var networkReceivedBytes: Int64
+    /// Packets.
+    public var networkReceivedPackets: Int64
+    /// Packets.
+    public var networkReceiveErrors: Int64
+    /// Packets.
+    public var networkReceiveDropped: Int64
+    /// Bytes.
+    public var networkSentBytes: Int64
+    /// Packets.
+    public var networkSentPackets: Int64
+    /// Packets.
+    public var networkSendErrors: Int64
+    /// Packets.
+    public var networkSendDropped: Int64
+
+    /// Takes every field.
+    public init(
+      id: String,
+      name: String,
+      image: String,
+      startedAt: String,
+      cpuNanoseconds: Int64,
+      cpuUserNanoseconds: Int64,
+      cpuSystemNanoseconds: Int64,
+      cpuThrottledPeriods: Int64,
+      cpuThrottledNanoseconds: Int64,
+      memoryBytes: Int64,
+      memoryWorkingBytes: Int64,
+      memoryLimitBytes: Int64? = nil,
+      memorySwapBytes: Int64? = nil,
+      memoryLimitFailures: Int64,
+      oomKills: Int64,
+      processes: Int64,
+      processesLimit: Int64? = nil,
+      blockReadBytes: Int64,
+      blockWrittenBytes: Int64,
+      blockReads: Int64,
+      blockWrites: Int64,
+      networkReceivedBytes: Int64,
+      networkReceivedPackets: Int64,
+      networkReceiveErrors: Int64,
+      networkReceiveDropped: Int64,
+      networkSentBytes: Int64,
+      networkSentPackets: Int64,
+      networkSendErrors: Int64,
+      networkSendDropped: Int64
+    ) {
+      self.id = id
+      self.name = name
+      self.image = image
+      self.startedAt = startedAt
+      self.cpuNanoseconds = cpuNanoseconds
+      self.cpuUserNanoseconds = cpuUserNanoseconds
+      self.cpuSystemNanoseconds = cpuSystemNanoseconds
+      self.cpuThrottledPeriods = cpuThrottledPeriods
+      self.cpuThrottledNanoseconds = cpuThrottledNanoseconds
+      self.memoryBytes = memoryBytes
+      self.memoryWorkingBytes = memoryWorkingBytes
+      self.memoryLimitBytes = memoryLimitBytes
+      self.memorySwapBytes = memorySwapBytes
+      self.memoryLimitFailures = memoryLimitFailures
+      self.oomKills = oomKills
+      self.processes = processes
+      self.processesLimit = processesLimit
+      self.blockReadBytes = blockReadBytes
+      self.blockWrittenBytes = blockWrittenBytes
+      self.blockReads = blockReads
+      self.blockWrites = blockWrites
+      self.networkReceivedBytes = networkReceivedBytes
+      self.networkReceivedPackets = networkReceivedPackets
+      self.networkReceiveErrors = networkReceiveErrors
+      self.networkReceiveDropped = networkReceiveDropped
+      self.networkSentBytes = networkSentBytes
+      self.networkSentPackets = networkSentPackets
+      self.networkSendErrors = networkSendErrors
+      self.networkSendDropped = networkSendDropped
+    }
+  }
 }

@@ -658,3 +658,65 @@ public struct HealthState: Codable, Sendable, Equatable {
     self.log = log
   }
 }
+
+/// What went through one network interface of a container.
+public struct NetworkUsage: Codable, Sendable, Equatable {
+  /// Such as `eth0`.
+  public var name: String
+  /// In.
+  public var receivedBytes: Int64
+  /// In.
+  public var receivedPackets: Int64
+  /// In.
+  public var receiveErrors: Int64
+  /// In.
+  public var receiveDropped: Int64
+  /// Out.
+  public var sentBytes: Int64
+  /// Out.
+  public var sentPackets: Int64
+  /// Out.
+  public var sendErrors: Int64
+  /// Out.
+  public var sendDropped: Int64
+
+  /// Takes every field.
+  public init(
+    name: String,
+    receivedBytes: Int64,
+    receivedPackets: Int64,
+    receiveErrors: Int64,
+    receiveDropped: Int64,
+    sentBytes: Int64,
+    sentPackets: Int64,
+    sendErrors: Int64,
+    sendDropped: Int64
+  ) {
+    self.name = name
+    self.receivedBytes = receivedBytes
+    self.receivedPackets = receivedPackets
+    self.receiveErrors = receiveErrors
+    self.receiveDropped = receiveDropped
+    self.sentBytes = sentBytes
+    self.sentPackets = sentPackets
+    self.sendErrors = sendErrors
+    self.sendDropped = sendDropped
+  }
+}
+
+/// What one container uses at one moment.
+public struct TaskSample: Codable, Sendable, Equatable {
+  /// Name of the container.
+  public var id: String
+  /// Its cgroup's counters.
+  public var stats: TaskStats
+  /// The interfaces of its own network namespace, loopback aside; absent when it has none of its own.
+  public var networks: [NetworkUsage]?
+
+  /// Takes every field.
+  public init(id: String, stats: TaskStats, networks: [NetworkUsage]? = nil) {
+    self.id = id
+    self.stats = stats
+    self.networks = networks
+  }
+}

@@ -46,7 +46,7 @@ public enum ShimAPI {
     public var exec: String?
     /// Number of the signal.
     public var signal: Int64
-    /// To every process of the container.
+    /// To every process of the container, or with `exec` to every process of the exec.
     public var all: Bool?
 
     /// Takes every field.
@@ -99,6 +99,9 @@ public enum ShimAPI {
     public var attach: AttachStreams?
     /// Do not read the output before the first attached stream has come (10 s at most).
     public var hold: Bool?
+    /// Kill the exec and all its children when the client of `attach` goes away (its connection closes, or it never
+    /// comes). `detach` takes that back.
+    public var endsWithClient: Bool?
 
     /// Takes every field.
     public init(
@@ -106,13 +109,15 @@ public enum ShimAPI {
       process: RuntimeSpec.Process,
       stdin: Bool,
       attach: AttachStreams? = nil,
-      hold: Bool? = nil
+      hold: Bool? = nil,
+      endsWithClient: Bool? = nil
     ) {
       self.exec = exec
       self.process = process
       self.stdin = stdin
       self.attach = attach
       self.hold = hold
+      self.endsWithClient = endsWithClient
     }
   }
 
@@ -128,6 +133,23 @@ public enum ShimAPI {
       self.pid = pid
       self.stream = stream
     }
+  }
+
+  /// Params of `shim.detach`: Lets an exec go on when its client goes away.
+  public struct DetachParams: Codable, Sendable, Equatable {
+    /// Name of the exec.
+    public var exec: String
+
+    /// Takes every field.
+    public init(exec: String) {
+      self.exec = exec
+    }
+  }
+
+  /// Result of `shim.detach`.
+  public struct DetachResult: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
   }
 
   /// Params of `shim.attach`: Promises a stream of a process's input and output.
@@ -269,6 +291,30 @@ public enum ShimAPI {
     }
   }
 
+  /// Params of `shim.streams`: The pipes that the first process was given, as /proc names them: what CRIU has to be
+  /// told of.
+  public struct StreamsParams: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
+  /// Result of `shim.streams`.
+  public struct StreamsResult: Codable, Sendable, Equatable {
+    /// Such as `pipe:[4711]`; absent when it reads /dev/null.
+    public var stdin: String?
+    /// Absent once nobody can write to it.
+    public var stdout: String?
+    /// Absent once nobody can write to it.
+    public var stderr: String?
+
+    /// Takes every field.
+    public init(stdin: String? = nil, stdout: String? = nil, stderr: String? = nil) {
+      self.stdin = stdin
+      self.stdout = stdout
+      self.stderr = stderr
+    }
+  }
+
   /// Params of `shim.delete`: Kills what is left, removes the cgroup and ends the shim once attached streams have been
   /// served.
   public struct DeleteParams: Codable, Sendable, Equatable {
@@ -318,6 +364,8 @@ public enum ShimAPI {
     public static let resume = RPCMethod<ResumeParams, ResumeResult>("shim.resume", isMutating: true)
     /// Runs one more process in the container.
     public static let exec = RPCMethod<ExecParams, ExecResult>("shim.exec", isMutating: true)
+    /// Lets an exec go on when its client goes away.
+    public static let detach = RPCMethod<DetachParams, DetachResult>("shim.detach", isMutating: true)
     /// Promises a stream of a process's input and output.
     public static let attach = RPCMethod<AttachParams, AttachResult>("shim.attach", isMutating: true)
     /// Sets the size of a terminal.
@@ -332,6 +380,8 @@ public enum ShimAPI {
     public static let health = RPCMethod<HealthParams, HealthResult>("shim.health")
     /// The processes of the container.
     public static let processes = RPCMethod<ProcessesParams, ProcessesResult>("shim.processes")
+    /// The pipes that the first process was given, as /proc names them: what CRIU has to be told of.
+    public static let streams = RPCMethod<StreamsParams, StreamsResult>("shim.streams")
     /// Kills what is left, removes the cgroup and ends the shim once attached streams have been served.
     public static let delete = RPCMethod<DeleteParams, DeleteResult>("shim.delete", isMutating: true)
     /// Ends the shim at once; the container must have stopped.

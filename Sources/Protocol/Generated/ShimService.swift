@@ -19,6 +19,8 @@ public protocol ShimService: Sendable {
   func resume(_ params: ShimAPI.ResumeParams, _ context: CallContext) async throws(Fault) -> ShimAPI.ResumeResult
   /// Runs one more process in the container.
   func exec(_ params: ShimAPI.ExecParams, _ context: CallContext) async throws(Fault) -> ShimAPI.ExecResult
+  /// Lets an exec go on when its client goes away.
+  func detach(_ params: ShimAPI.DetachParams, _ context: CallContext) async throws(Fault) -> ShimAPI.DetachResult
   /// Promises a stream of a process's input and output.
   func attach(_ params: ShimAPI.AttachParams, _ context: CallContext) async throws(Fault) -> ShimAPI.AttachResult
   /// Sets the size of a terminal.
@@ -39,6 +41,8 @@ public protocol ShimService: Sendable {
     _ params: ShimAPI.ProcessesParams,
     _ context: CallContext
   ) async throws(Fault) -> ShimAPI.ProcessesResult
+  /// The pipes that the first process was given, as /proc names them: what CRIU has to be told of.
+  func streams(_ params: ShimAPI.StreamsParams, _ context: CallContext) async throws(Fault) -> ShimAPI.StreamsResult
   /// Kills what is left, removes the cgroup and ends the shim once attached streams have been served.
   func delete(_ params: ShimAPI.DeleteParams, _ context: CallContext) async throws(Fault) -> ShimAPI.DeleteResult
   /// Ends the shim at once; the container must have stopped.
@@ -76,6 +80,11 @@ extension ShimService {
     try await exec(params, CallContext())
   }
 
+  /// Lets an exec go on when its client goes away.
+  public func detach(_ params: ShimAPI.DetachParams) async throws(Fault) -> ShimAPI.DetachResult {
+    try await detach(params, CallContext())
+  }
+
   /// Promises a stream of a process's input and output.
   public func attach(_ params: ShimAPI.AttachParams) async throws(Fault) -> ShimAPI.AttachResult {
     try await attach(params, CallContext())
@@ -109,6 +118,11 @@ extension ShimService {
   /// The processes of the container.
   public func processes(_ params: ShimAPI.ProcessesParams = .init()) async throws(Fault) -> ShimAPI.ProcessesResult {
     try await processes(params, CallContext())
+  }
+
+  /// The pipes that the first process was given, as /proc names them: what CRIU has to be told of.
+  public func streams(_ params: ShimAPI.StreamsParams = .init()) async throws(Fault) -> ShimAPI.StreamsResult {
+    try await streams(params, CallContext())
   }
 
   /// Kills what is left, removes the cgroup and ends the shim once attached streams have been served.
@@ -166,6 +180,14 @@ public struct ShimClient: ShimService {
     try await channel.call(ShimAPI.Method.exec, params, context)
   }
 
+  /// Lets an exec go on when its client goes away.
+  public func detach(
+    _ params: ShimAPI.DetachParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ShimAPI.DetachResult {
+    try await channel.call(ShimAPI.Method.detach, params, context)
+  }
+
   /// Promises a stream of a process's input and output.
   public func attach(
     _ params: ShimAPI.AttachParams,
@@ -219,6 +241,14 @@ public struct ShimClient: ShimService {
     try await channel.call(ShimAPI.Method.processes, params, context)
   }
 
+  /// The pipes that the first process was given, as /proc names them: what CRIU has to be told of.
+  public func streams(
+    _ params: ShimAPI.StreamsParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ShimAPI.StreamsResult {
+    try await channel.call(ShimAPI.Method.streams, params, context)
+  }
+
   /// Kills what is left, removes the cgroup and ends the shim once attached streams have been served.
   public func delete(
     _ params: ShimAPI.DeleteParams,
@@ -246,6 +276,7 @@ public enum ShimDispatch {
     "shim.pause": ShimAPI.Method.pause.traits,
     "shim.resume": ShimAPI.Method.resume.traits,
     "shim.exec": ShimAPI.Method.exec.traits,
+    "shim.detach": ShimAPI.Method.detach.traits,
     "shim.attach": ShimAPI.Method.attach.traits,
     "shim.resize": ShimAPI.Method.resize.traits,
     "shim.closeInput": ShimAPI.Method.closeInput.traits,
@@ -253,6 +284,7 @@ public enum ShimDispatch {
     "shim.stats": ShimAPI.Method.stats.traits,
     "shim.health": ShimAPI.Method.health.traits,
     "shim.processes": ShimAPI.Method.processes.traits,
+    "shim.streams": ShimAPI.Method.streams.traits,
     "shim.delete": ShimAPI.Method.delete.traits,
     "shim.shutdown": ShimAPI.Method.shutdown.traits,
   ]
@@ -277,6 +309,8 @@ public enum ShimDispatch {
       try RPCCoding.encode(await service.resume(try RPCCoding.decode(params), context))
     case "shim.exec":
       try RPCCoding.encode(await service.exec(try RPCCoding.decode(params), context))
+    case "shim.detach":
+      try RPCCoding.encode(await service.detach(try RPCCoding.decode(params), context))
     case "shim.attach":
       try RPCCoding.encode(await service.attach(try RPCCoding.decode(params), context))
     case "shim.resize":
@@ -291,6 +325,8 @@ public enum ShimDispatch {
       try RPCCoding.encode(await service.health(try RPCCoding.decode(params), context))
     case "shim.processes":
       try RPCCoding.encode(await service.processes(try RPCCoding.decode(params), context))
+    case "shim.streams":
+      try RPCCoding.encode(await service.streams(try RPCCoding.decode(params), context))
     case "shim.delete":
       try RPCCoding.encode(await service.delete(try RPCCoding.decode(params), context))
     case "shim.shutdown":
@@ -325,6 +361,8 @@ public protocol ShimHandler {
   func resume(_ params: ShimAPI.ResumeParams) throws(Fault) -> ShimAPI.ResumeResult
   /// Runs one more process in the container.
   func exec(_ params: ShimAPI.ExecParams) throws(Fault) -> ShimAPI.ExecResult
+  /// Lets an exec go on when its client goes away.
+  func detach(_ params: ShimAPI.DetachParams) throws(Fault) -> ShimAPI.DetachResult
   /// Promises a stream of a process's input and output.
   func attach(_ params: ShimAPI.AttachParams) throws(Fault) -> ShimAPI.AttachResult
   /// Sets the size of a terminal.
@@ -339,6 +377,8 @@ public protocol ShimHandler {
   func health(_ params: ShimAPI.HealthParams) throws(Fault) -> ShimAPI.HealthResult
   /// The processes of the container.
   func processes(_ params: ShimAPI.ProcessesParams) throws(Fault) -> ShimAPI.ProcessesResult
+  /// The pipes that the first process was given, as /proc names them: what CRIU has to be told of.
+  func streams(_ params: ShimAPI.StreamsParams) throws(Fault) -> ShimAPI.StreamsResult
   /// Kills what is left, removes the cgroup and ends the shim once attached streams have been served.
   func delete(_ params: ShimAPI.DeleteParams) throws(Fault) -> ShimAPI.DeleteResult
   /// Ends the shim at once; the container must have stopped.
@@ -361,6 +401,8 @@ extension ShimDispatch {
       try RPCCoding.encode(handler.resume(try RPCCoding.decode(params)))
     case "shim.exec":
       try RPCCoding.encode(handler.exec(try RPCCoding.decode(params)))
+    case "shim.detach":
+      try RPCCoding.encode(handler.detach(try RPCCoding.decode(params)))
     case "shim.attach":
       try RPCCoding.encode(handler.attach(try RPCCoding.decode(params)))
     case "shim.resize":
@@ -375,6 +417,8 @@ extension ShimDispatch {
       try RPCCoding.encode(handler.health(try RPCCoding.decode(params)))
     case "shim.processes":
       try RPCCoding.encode(handler.processes(try RPCCoding.decode(params)))
+    case "shim.streams":
+      try RPCCoding.encode(handler.streams(try RPCCoding.decode(params)))
     case "shim.delete":
       try RPCCoding.encode(handler.delete(try RPCCoding.decode(params)))
     case "shim.shutdown":

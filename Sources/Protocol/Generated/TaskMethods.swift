@@ -29,6 +29,9 @@ public enum TaskAPI {
     public var seccomp: SeccompChoice?
     /// Look regularly whether it does its work.
     public var health: HealthCheck?
+    /// A folder that `task.checkpoint` filled: its processes go on instead of the program being run. The root file
+    /// system, the mounts, the cgroup and the network are those of this call.
+    public var restore: String?
 
     /// Takes every field.
     public init(
@@ -42,7 +45,8 @@ public enum TaskAPI {
       attach: AttachStreams? = nil,
       annotations: [String: String]? = nil,
       seccomp: SeccompChoice? = nil,
-      health: HealthCheck? = nil
+      health: HealthCheck? = nil,
+      restore: String? = nil
     ) {
       self.id = id
       self.spec = spec
@@ -55,6 +59,7 @@ public enum TaskAPI {
       self.annotations = annotations
       self.seccomp = seccomp
       self.health = health
+      self.restore = restore
     }
   }
 
@@ -141,7 +146,7 @@ public enum TaskAPI {
     public var exec: String?
     /// Number of the signal.
     public var signal: Int64
-    /// To every process of the container.
+    /// To every process of the container, or with `exec` to every process of the exec.
     public var all: Bool?
 
     /// Takes every field.
@@ -258,6 +263,9 @@ public enum TaskAPI {
     public var attach: AttachStreams?
     /// Do not read the output before the first attached stream has come (10 s at most).
     public var hold: Bool?
+    /// Kill the exec and all its children when the client of `attach` goes away (its connection closes, or it never
+    /// comes). `detach` takes that back.
+    public var endsWithClient: Bool?
 
     /// Takes every field.
     public init(
@@ -266,7 +274,8 @@ public enum TaskAPI {
       process: RuntimeSpec.Process,
       stdin: Bool,
       attach: AttachStreams? = nil,
-      hold: Bool? = nil
+      hold: Bool? = nil,
+      endsWithClient: Bool? = nil
     ) {
       self.id = id
       self.exec = exec
@@ -274,6 +283,7 @@ public enum TaskAPI {
       self.stdin = stdin
       self.attach = attach
       self.hold = hold
+      self.endsWithClient = endsWithClient
     }
   }
 
@@ -289,6 +299,26 @@ public enum TaskAPI {
       self.pid = pid
       self.stream = stream
     }
+  }
+
+  /// Params of `task.detach`: Lets an exec go on when its client goes away.
+  public struct DetachParams: Codable, Sendable, Equatable {
+    /// Name of the container.
+    public var id: String
+    /// Name of the exec.
+    public var exec: String
+
+    /// Takes every field.
+    public init(id: String, exec: String) {
+      self.id = id
+      self.exec = exec
+    }
+  }
+
+  /// Result of `task.detach`.
+  public struct DetachResult: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
   }
 
   /// Params of `task.attach`: Promises a stream of a process's input and output.
@@ -391,6 +421,30 @@ public enum TaskAPI {
     public init() {}
   }
 
+  /// Params of `task.checkpoint`: Writes the processes of a running container into a folder with CRIU, and ends them
+  /// unless they are to go on.
+  public struct CheckpointParams: Codable, Sendable, Equatable {
+    /// Name of the container.
+    public var id: String
+    /// An empty folder, closed to others.
+    public var folder: String
+    /// The container goes on afterwards.
+    public var leaveRunning: Bool?
+
+    /// Takes every field.
+    public init(id: String, folder: String, leaveRunning: Bool? = nil) {
+      self.id = id
+      self.folder = folder
+      self.leaveRunning = leaveRunning
+    }
+  }
+
+  /// Result of `task.checkpoint`.
+  public struct CheckpointResult: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
   /// Params of `task.stats`: What a container uses.
   public struct StatsParams: Codable, Sendable, Equatable {
     /// Name of the container.
@@ -410,6 +464,32 @@ public enum TaskAPI {
     /// Takes every field.
     public init(stats: TaskStats) {
       self.stats = stats
+    }
+  }
+
+  /// Params of `task.sample`: What many containers use, read in one go; those that do not run are left out.
+  public struct SampleParams: Codable, Sendable, Equatable {
+    /// Names of the containers.
+    public var ids: [String]
+    /// With every counter of `memory.detail`, `hugePages` and `blockIO`; otherwise those that add up to what people
+    /// look at.
+    public var detail: Bool?
+
+    /// Takes every field.
+    public init(ids: [String], detail: Bool? = nil) {
+      self.ids = ids
+      self.detail = detail
+    }
+  }
+
+  /// Result of `task.sample`.
+  public struct SampleResult: Codable, Sendable, Equatable {
+    /// In the order of `ids`.
+    public var tasks: [TaskSample]
+
+    /// Takes every field.
+    public init(tasks: [TaskSample]) {
+      self.tasks = tasks
     }
   }
 
@@ -491,6 +571,8 @@ public enum TaskAPI {
     public static let delete = RPCMethod<DeleteParams, DeleteResult>("task.delete", isMutating: true)
     /// Runs one more process in a running container.
     public static let exec = RPCMethod<ExecParams, ExecResult>("task.exec", isMutating: true)
+    /// Lets an exec go on when its client goes away.
+    public static let detach = RPCMethod<DetachParams, DetachResult>("task.detach", isMutating: true)
     /// Promises a stream of a process's input and output.
     public static let attach = RPCMethod<AttachParams, AttachResult>("task.attach", isMutating: true)
     /// Sets the size of a terminal.
@@ -499,8 +581,16 @@ public enum TaskAPI {
     public static let closeInput = RPCMethod<CloseInputParams, CloseInputResult>("task.closeInput", isMutating: true)
     /// Changes the limits of a container.
     public static let update = RPCMethod<UpdateParams, UpdateResult>("task.update", isMutating: true)
+    /// Writes the processes of a running container into a folder with CRIU, and ends them unless they are to go on.
+    public static let checkpoint = RPCMethod<CheckpointParams, CheckpointResult>(
+      "task.checkpoint",
+      isMutating: true,
+      isUnbounded: true
+    )
     /// What a container uses.
     public static let stats = RPCMethod<StatsParams, StatsResult>("task.stats")
+    /// What many containers use, read in one go; those that do not run are left out.
+    public static let sample = RPCMethod<SampleParams, SampleResult>("task.sample")
     /// What the health check of a running container found.
     public static let health = RPCMethod<HealthParams, HealthResult>("task.health")
     /// The processes of a container.

@@ -27,6 +27,8 @@ public protocol TaskService: Sendable {
   func delete(_ params: TaskAPI.DeleteParams, _ context: CallContext) async throws(Fault) -> TaskAPI.DeleteResult
   /// Runs one more process in a running container.
   func exec(_ params: TaskAPI.ExecParams, _ context: CallContext) async throws(Fault) -> TaskAPI.ExecResult
+  /// Lets an exec go on when its client goes away.
+  func detach(_ params: TaskAPI.DetachParams, _ context: CallContext) async throws(Fault) -> TaskAPI.DetachResult
   /// Promises a stream of a process's input and output.
   func attach(_ params: TaskAPI.AttachParams, _ context: CallContext) async throws(Fault) -> TaskAPI.AttachResult
   /// Sets the size of a terminal.
@@ -38,8 +40,15 @@ public protocol TaskService: Sendable {
   ) async throws(Fault) -> TaskAPI.CloseInputResult
   /// Changes the limits of a container.
   func update(_ params: TaskAPI.UpdateParams, _ context: CallContext) async throws(Fault) -> TaskAPI.UpdateResult
+  /// Writes the processes of a running container into a folder with CRIU, and ends them unless they are to go on.
+  func checkpoint(
+    _ params: TaskAPI.CheckpointParams,
+    _ context: CallContext
+  ) async throws(Fault) -> TaskAPI.CheckpointResult
   /// What a container uses.
   func stats(_ params: TaskAPI.StatsParams, _ context: CallContext) async throws(Fault) -> TaskAPI.StatsResult
+  /// What many containers use, read in one go; those that do not run are left out.
+  func sample(_ params: TaskAPI.SampleParams, _ context: CallContext) async throws(Fault) -> TaskAPI.SampleResult
   /// What the health check of a running container found.
   func health(_ params: TaskAPI.HealthParams, _ context: CallContext) async throws(Fault) -> TaskAPI.HealthResult
   /// The processes of a container.
@@ -105,6 +114,11 @@ extension TaskService {
     try await exec(params, CallContext())
   }
 
+  /// Lets an exec go on when its client goes away.
+  public func detach(_ params: TaskAPI.DetachParams) async throws(Fault) -> TaskAPI.DetachResult {
+    try await detach(params, CallContext())
+  }
+
   /// Promises a stream of a process's input and output.
   public func attach(_ params: TaskAPI.AttachParams) async throws(Fault) -> TaskAPI.AttachResult {
     try await attach(params, CallContext())
@@ -125,9 +139,19 @@ extension TaskService {
     try await update(params, CallContext())
   }
 
+  /// Writes the processes of a running container into a folder with CRIU, and ends them unless they are to go on.
+  public func checkpoint(_ params: TaskAPI.CheckpointParams) async throws(Fault) -> TaskAPI.CheckpointResult {
+    try await checkpoint(params, CallContext())
+  }
+
   /// What a container uses.
   public func stats(_ params: TaskAPI.StatsParams) async throws(Fault) -> TaskAPI.StatsResult {
     try await stats(params, CallContext())
+  }
+
+  /// What many containers use, read in one go; those that do not run are left out.
+  public func sample(_ params: TaskAPI.SampleParams) async throws(Fault) -> TaskAPI.SampleResult {
+    try await sample(params, CallContext())
   }
 
   /// What the health check of a running container found.
@@ -216,6 +240,14 @@ public struct TaskClient: TaskService {
     try await channel.call(TaskAPI.Method.exec, params, context)
   }
 
+  /// Lets an exec go on when its client goes away.
+  public func detach(
+    _ params: TaskAPI.DetachParams,
+    _ context: CallContext
+  ) async throws(Fault) -> TaskAPI.DetachResult {
+    try await channel.call(TaskAPI.Method.detach, params, context)
+  }
+
   /// Promises a stream of a process's input and output.
   public func attach(
     _ params: TaskAPI.AttachParams,
@@ -248,9 +280,25 @@ public struct TaskClient: TaskService {
     try await channel.call(TaskAPI.Method.update, params, context)
   }
 
+  /// Writes the processes of a running container into a folder with CRIU, and ends them unless they are to go on.
+  public func checkpoint(
+    _ params: TaskAPI.CheckpointParams,
+    _ context: CallContext
+  ) async throws(Fault) -> TaskAPI.CheckpointResult {
+    try await channel.call(TaskAPI.Method.checkpoint, params, context)
+  }
+
   /// What a container uses.
   public func stats(_ params: TaskAPI.StatsParams, _ context: CallContext) async throws(Fault) -> TaskAPI.StatsResult {
     try await channel.call(TaskAPI.Method.stats, params, context)
+  }
+
+  /// What many containers use, read in one go; those that do not run are left out.
+  public func sample(
+    _ params: TaskAPI.SampleParams,
+    _ context: CallContext
+  ) async throws(Fault) -> TaskAPI.SampleResult {
+    try await channel.call(TaskAPI.Method.sample, params, context)
   }
 
   /// What the health check of a running container found.
@@ -292,11 +340,14 @@ public enum TaskDispatch {
     "task.wait": TaskAPI.Method.wait.traits,
     "task.delete": TaskAPI.Method.delete.traits,
     "task.exec": TaskAPI.Method.exec.traits,
+    "task.detach": TaskAPI.Method.detach.traits,
     "task.attach": TaskAPI.Method.attach.traits,
     "task.resize": TaskAPI.Method.resize.traits,
     "task.closeInput": TaskAPI.Method.closeInput.traits,
     "task.update": TaskAPI.Method.update.traits,
+    "task.checkpoint": TaskAPI.Method.checkpoint.traits,
     "task.stats": TaskAPI.Method.stats.traits,
+    "task.sample": TaskAPI.Method.sample.traits,
     "task.health": TaskAPI.Method.health.traits,
     "task.processes": TaskAPI.Method.processes.traits,
     "task.subscribe": TaskAPI.Method.subscribe.traits,
@@ -330,6 +381,8 @@ public enum TaskDispatch {
       try RPCCoding.encode(await service.delete(try RPCCoding.decode(params), context))
     case "task.exec":
       try RPCCoding.encode(await service.exec(try RPCCoding.decode(params), context))
+    case "task.detach":
+      try RPCCoding.encode(await service.detach(try RPCCoding.decode(params), context))
     case "task.attach":
       try RPCCoding.encode(await service.attach(try RPCCoding.decode(params), context))
     case "task.resize":
@@ -338,8 +391,12 @@ public enum TaskDispatch {
       try RPCCoding.encode(await service.closeInput(try RPCCoding.decode(params), context))
     case "task.update":
       try RPCCoding.encode(await service.update(try RPCCoding.decode(params), context))
+    case "task.checkpoint":
+      try RPCCoding.encode(await service.checkpoint(try RPCCoding.decode(params), context))
     case "task.stats":
       try RPCCoding.encode(await service.stats(try RPCCoding.decode(params), context))
+    case "task.sample":
+      try RPCCoding.encode(await service.sample(try RPCCoding.decode(params), context))
     case "task.health":
       try RPCCoding.encode(await service.health(try RPCCoding.decode(params), context))
     case "task.processes":
