@@ -25,7 +25,10 @@ extension Engine {
         ["Using metacopy", "false"], ["Native Overlay Diff", "true"], ["userxattr", "false"],
       ],
       "Plugins": [
-        "Volume": ["local"], "Network": ["host", "null"], "Authorization": nil, "Log": ["json-file", "none"],
+        "Volume": ["local"], "Network": ["host", "null"], "Authorization": nil,
+        "Log": [
+          "awslogs", "fluentd", "gcplogs", "gelf", "journald", "json-file", "local", "none", "splunk", "syslog",
+        ],
       ],
       "IPv4Forwarding": .bool(forwards), "Debug": .bool(false), "NFd": .int(HostFacts.openDescriptors()),
       "NEventsListener": .int(Int64(events.subscriberCount)), "SystemTime": .string(Timestamp.now().text()),
