@@ -22,6 +22,8 @@ public enum CheckpointPlan {
     let ownsCgroupNamespace = (spec.linux?.namespaces ?? []).contains { $0.type == "cgroup" }
     for mount in spec.mounts ?? [] {
       let destination = "/" + ContainerTree.components(mount.destination).joined(separator: "/")
+      let options = MountOptions(mount.options ?? [])
+      if options.part != nil || options.isMadeByHost || mount.type == "overlay" { throw unknownMount(destination) }
       switch mount.type ?? "" {
       case "cgroup", "cgroup2":
         switch CgroupView(cgroup) {
@@ -46,6 +48,14 @@ public enum CheckpointPlan {
   /// Whether the container has a network namespace of its own making.
   public static func ownsNetwork(_ spec: RuntimeSpec) -> Bool {
     (spec.linux?.namespaces ?? []).contains { $0.type == "network" && ($0.path ?? "").isEmpty }
+  }
+
+  /// Parts of volumes, images and file systems of the host's have no name that CRIU could be told.
+  static func unknownMount(_ destination: String) -> Fault {
+    Fault(
+      .unsupported,
+      "checkpoint: the mount on \(destination) is an image, a part of a volume or a file system of its own, which cannot "
+        + "be written down yet")
   }
 
   private static func refuse(_ spec: RuntimeSpec) throws(Fault) {
@@ -241,6 +251,7 @@ enum Restore {
           try place(copy.rawValue, .directory, at: "\(stage)/m\(number)")
           number += 1
         }
+      case .part: throw CheckpointPlan.unknownMount(mount.destination)
       case .proc, .sysfs, .tmpfs, .other: break
       }
     }
@@ -282,6 +293,7 @@ enum Restore {
   private static func mountRoot(_ plan: InitPlan, at path: String) throws(Fault) {
     try step("mount the container's root file system for CRIU") { () throws(Errno) in
       switch plan.root {
+      case nil: throw Errno.invalidArgument
       case .detached(let mount):
         if plan.rootIsReadOnly { try Mounts.change(mount, set: .readOnly) }
         try Mounts.attach(mount, at: nil, path)

@@ -181,7 +181,8 @@ import Testing
     for number in 0..<50 {
       let id = "\(number)-exec"
       directory.insert(ExecRecord(id: id, container: "c", config: .init(cmd: [large])))
-      _ = directory.ended(id, code: 0)
+      _ = directory.started(id, pid: 1) {}
+      directory.ended(id, code: 0) {}
     }
     #expect(throws: Fault.self) { try directory.find("0-exec") }
     #expect(try directory.find("49-exec").exit == 0)
