@@ -220,7 +220,7 @@ import Testing
       ("PortBindings", { $0.portBindings = ["80/tcp": [.init(hostPort: "80")]] }),
       ("No such container: x", { $0.pidMode = "container:x" }), ("PidMode", { $0.pidMode = "container:" }),
       ("volume plugin x", { $0.volumeDriver = "x" }), ("Binds", { $0.binds = ["name:/data:huh"] }),
-      ("LogConfig", { $0.logConfig = .init(type: "nosuch") }),
+      ("no log driver named 'nosuch'", { $0.logConfig = .init(type: "nosuch") }),
       ("Sysctls", { $0.sysctls = ["kernel.hostname": "x"] }), ("SecurityOpt", { $0.securityOpt = ["apparmor=x"] }),
       ("CapAdd", { $0.capAdd = ["NOPE"] }), ("Ulimits", { $0.ulimits = [.init(name: "nope", soft: 1, hard: 1)] }),
       ("Annotations", { $0.annotations = ["gantry.init": "true"] }),
