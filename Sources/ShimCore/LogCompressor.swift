@@ -43,9 +43,13 @@ final class LogCompressor {
       unlink(file.part(part))
       next()
     } else {
-      // A part that cannot be compressed stays as it is, until the next rotation tries again.
-      if code != 0 { Diagnostics.say("\(file.part(part)) cannot be compressed: gantry-logger ended with \(code)") }
       unlink(temporary)
+      if code == 0 {
+        next()  // that part was so old that it went meanwhile
+      } else {
+        // It stays as it is, until the next rotation tries again.
+        Diagnostics.say("\(file.part(part)) cannot be compressed: gantry-logger ended with \(code)")
+      }
     }
     return true
   }

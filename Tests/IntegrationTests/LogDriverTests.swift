@@ -247,8 +247,10 @@ extension IntegrationTests {
       #expect(numbers.count > 1000 && numbers == Array((20_001 - numbers.count)...20_000))
       #expect(try await engine.gantry("logs", "--tail", "4", name).lines.map(\.count) == [5, 40_000])
       let folder = try await engine.gantry("inspect", "-f", "{{.HostnamePath}}", name).trimmed
-      let files = try await Command.shell("ls \(FilePath(folder).removingLastComponent()) | grep local.log")
-      #expect(files.lines.contains { $0.hasSuffix("-local.log.1.gz") })
+      try await engine.eventually("a part is compressed") {
+        let files = try await Command.shell("ls \(FilePath(folder).removingLastComponent()) | grep local.log")
+        return files.lines.contains { $0.hasSuffix("-local.log.1.gz") }
+      }
       try await remove(name)
     }
 
@@ -257,6 +259,7 @@ extension IntegrationTests {
         "json-file", ["max-size=50k", "max-file=4", "compress=true", "tag={{.ImageName}}", "labels-regex=^te"],
         ["--label", "team=red"], "seq 1 20000")
       let path = try await engine.gantry("inspect", "-f", "{{.LogPath}}", name).trimmed
+      try await engine.eventually("a part is compressed") { access("\(path).1.gz", R_OK) == 0 }
       let parsed = try await Command.shell("zcat \(path).1.gz | tail -1 | jq -r .attrs.tag,.attrs.team")
       #expect(parsed.stdout == "busybox\nred\n")
       let numbers = try await engine.gantry("logs", name).lines.compactMap { Int($0) }
@@ -275,7 +278,7 @@ extension IntegrationTests {
         "busybox", "sh", "-c", "i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo $i; sleep 0.01; done")
       try await engine.eventually("the first records") { sink.received().count > 20 }
       let id = try await engine.gantry("inspect", "-f", "{{.Id}}", name).trimmed
-      _ = try await Command.shell("pkill -9 -f 'gantry-logger deliver .*\(id)'")
+      _ = try await Command.shell("pkill -9 -f '[g]antry-logger deliver .*\(id)'")
       try await engine.eventually("the last record", seconds: 20) {
         sink.received().contains { ($0["record"] as? [String: String])?["log"] == "300" }
       }

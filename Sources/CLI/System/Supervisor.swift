@@ -120,7 +120,7 @@ final class Supervisor {
         nil, settings.places.log(service.program).string, [.writeOnly, .create, .append, .noFollow], mode: 0o600)
       let request = SpawnRequest(
         .path(settings.programs.appending(EngineService.executable)), arguments: arguments,
-        environment: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"],
+        environment: ServiceEnvironment.variables,
         descriptors: [nil, log.rawValue, log.rawValue], newSession: true, deathSignal: SIGTERM)
       let process = try request.spawn()
       let pid = process.pid

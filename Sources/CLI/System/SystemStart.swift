@@ -90,7 +90,7 @@ struct SystemStart: Command {
     if let userRemap { arguments += ["--userns-remap", userRemap] }
     let request = SpawnRequest(
       .path(FilePath(try EnginePrograms.ownPath())), arguments: arguments,
-      environment: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"],
+      environment: ServiceEnvironment.variables,
       descriptors: [nil, log.rawValue, log.rawValue], newSession: true)
     do {
       return try request.spawn()
