@@ -123,7 +123,7 @@ let services: [Target] = [
 ]
 
 let layer3: [Target] = [
-  library("CLI", ["Tar", "JSONRPC", "Protocol", "Linux", "Faults", system]),
+  library("CLI", ["Tar", "JSONRPC", "QuickJSON", "Protocol", "Linux", "Faults", system]),
   .executableTarget(
     name: "gantry", dependencies: ["CLI"], path: "Sources/gantry", swiftSettings: swiftSettings,
     linkerSettings: staticExecutable),

@@ -1,3 +1,5 @@
+internal import Cgroups
+internal import Linux
 internal import OCI
 internal import Protocol
 internal import QuickJSON
@@ -10,6 +12,9 @@ enum Rehearsal {
     _ = try? QuickDecoder.decode(TaskOptions.self, from: Array(options.utf8))
     _ = ShimReady(pid: 1, startedAt: LogTime.now().text, token: "").json
     _ = TaskProgress(shimPid: 1, pid: 1, startedAt: "").json
+    // Read once for the life of the process, whenever that is.
+    _ = try? CgroupHierarchy.current()
+    _ = KernelFeatures.overlayAppendsLayers
   }
 
   /// A description with the parts that containers usually have.

@@ -148,6 +148,7 @@ extension TaskManager {
     }
     forget(task)
     task.wasRemoved()
+    keepShimWaiting()
     return task.snapshot.outcome?.exit
   }
 

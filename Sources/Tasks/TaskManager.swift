@@ -126,6 +126,15 @@ public final class TaskManager: Sendable {
   /// Starts the shim for the next task, beside the caller. Without a thread the next task starts its own.
   func keepShimWaiting() { try? Thread { [self] in launcher.refill() }.start() }
 
+  /// The same when a task has just been started: not while its short life may need the processors. The end of a task
+  /// starts one at once.
+  private func keepShimWaitingSoon() {
+    Task { [weak self] in
+      try? await Task.sleep(for: .milliseconds(50))
+      self?.keepShimWaiting()
+    }
+  }
+
   /// Makes a container and, when asked, starts it; on failure nothing of it is left.
   func make(_ params: TaskAPI.CreateParams) async throws(Fault) -> TaskAPI.CreateResult {
     try Self.check(params)
@@ -138,7 +147,7 @@ public final class TaskManager: Sendable {
       guard let pid = ready.pid else {
         throw ready.failure?.fault ?? Fault(.internal, "the shim of container \(params.id) said nothing")
       }
-      keepShimWaiting()
+      keepShimWaitingSoon()
       let stream = ready.token.map { StreamAddress(socket: folder.path(.streams).string, token: $0) }
       return TaskAPI.CreateResult(pid: Int64(pid), stream: stream)
     } catch {
