@@ -40,7 +40,8 @@ public enum TaskDaemon {
           state: FilePath(options.state), group: options.group, logLevel: options.logLevel)
       ) { (service: ServiceContext) async throws(Fault) -> ServiceParts in
         let manager = try TaskManager(
-          state: service.state, shim: options.shimPath, criu: options.criu.map { FilePath($0) }, log: service.logger)
+          state: service.state, shim: options.shimPath, criu: options.criu.map { FilePath($0) }, group: service.gid,
+          log: service.logger)
         try manager.reapOrphans()
         try await manager.recover()
         return ServiceParts(table: TaskDispatch.table(manager), onShutdown: { manager.close() })

@@ -18,7 +18,7 @@ internal import SystemPackage
 /// end      every attached client has everything (or is gone), peers have been told → remove the sockets → exit
 /// ```
 ///
-/// If the shim is killed, the container dies with it: its init gets SIGKILL at its parent's death.
+/// If the shim is killed, taskd ends the container (`TaskManager.abandoned`), or the next taskd does.
 final class Shim {
   /// Where the container is in its life.
   enum Phase {
@@ -92,7 +92,7 @@ final class Shim {
       throw Fault(.internal, "the shim cannot receive signals", cause: ["\(error)"])
     }
     peers = PeerList(path: folder.path(.control), inherited: control, loop: loop)
-    streams = StreamListener(path: folder.path(.streams), loop: loop)
+    streams = StreamListener(path: folder.path(.streams), group: options.group, loop: loop)
     cgroup = try Cgroup.create(path: options.cgroup, resources: spec.linux?.resources)
     let (peers, streams) = (peers, streams)
     log = options.log.map { ContainerLog($0) { peers.tell(.reopen, id: options.id) } }

@@ -15,6 +15,7 @@ final class StreamListener {
   private static let longestHello = 80
 
   private let path: FilePath
+  private let group: UInt32?
   private var listener: Int32 = -1
   private unowned let loop: EventLoop
   private var tokens: [String: (Int32) -> Void] = [:]
@@ -22,16 +23,17 @@ final class StreamListener {
   private var awaited: Set<String> = []
   private var waiting: Set<Int32> = []
 
-  /// For `path`; nothing is there before `listen`.
-  init(path: FilePath, loop: EventLoop) {
+  /// For `path`, and besides root for the members of `group`; nothing is there before `listen`.
+  init(path: FilePath, group: UInt32?, loop: EventLoop) {
     self.path = path
+    self.group = group
     self.loop = loop
   }
 
-  /// Listens, for root alone.
+  /// Listens. Who connects needs a token too, which only the engine gives.
   func listen() throws(Fault) {
     do {
-      listener = try UnixSocket.listen(path: path, mode: 0o600).take()
+      listener = try UnixSocket.listen(path: path, mode: group == nil ? 0o600 : 0o660, gid: group).take()
     } catch {
       throw Fault(.internal, "the shim cannot listen at \(path)", cause: ["\(error)"])
     }

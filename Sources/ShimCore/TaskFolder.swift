@@ -163,6 +163,8 @@ public struct TaskOptions: Codable, Sendable, Equatable {
   public var health: HealthCheck?
   /// Processes of a checkpoint go on instead of the program being run.
   public var restore: Restore?
+  /// The group that may connect to the streams; nil for root alone.
+  public var group: UInt32?
 
   /// Where a checkpoint is and what puts it back.
   public struct Restore: Codable, Sendable, Equatable {
@@ -180,7 +182,8 @@ public struct TaskOptions: Codable, Sendable, Equatable {
   public init(
     id: String, cgroup: String, rootfs: [MountSpec], stdin: Bool = false, hold: Bool = false, log: LogOptions? = nil,
     logger: LoggerProgram? = nil, start: Bool = true, useInit: Bool = false, attach: AttachStreams? = nil,
-    filterFlags: UInt32 = 0, health: HealthCheck? = nil, restore: Restore? = nil
+    filterFlags: UInt32 = 0, health: HealthCheck? = nil, restore: Restore? = nil,
+    group: UInt32? = nil
   ) {
     self.id = id
     self.cgroup = cgroup
@@ -195,6 +198,7 @@ public struct TaskOptions: Codable, Sendable, Equatable {
     self.filterFlags = filterFlags
     self.health = health
     self.restore = restore
+    self.group = group
   }
 }
 

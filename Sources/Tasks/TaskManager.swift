@@ -30,6 +30,8 @@ public final class TaskManager: Sendable {
   /// Where containers live whose description names no cgroup.
   private static let cgroupParent = "/gantry"
 
+  /// Who may connect to containers' streams besides root.
+  let group: UInt32?
   let tasksFolder: FilePath
   let criu: FilePath?
   let log: Logger
@@ -53,9 +55,11 @@ public final class TaskManager: Sendable {
   ///
   /// Fails with `locked` when another task service uses the folder.
   public init(
-    state: FilePath, shim: FilePath, logger: FilePath? = nil, criu: FilePath? = nil, log: Logger
+    state: FilePath, shim: FilePath, logger: FilePath? = nil, criu: FilePath? = nil, group: UInt32? = nil,
+    log: Logger
   ) throws(Fault) {
     self.criu = criu
+    self.group = group
     loggerPath = logger ?? shim.removingLastComponent().appending("gantry-logger")
     tasksFolder = state.appending("tasks")
     self.log = log
@@ -65,6 +69,7 @@ public final class TaskManager: Sendable {
         throw Fault(code, "the folder \(folder) cannot be made: \(Errno(rawValue: errno))")
       }
     }
+    try Self.open(tasksFolder, to: group)
     // Children of a shim that is killed become ours, so that they are waited for whatever process 1 is.
     try? Children.becomeSubreaper()
     lock = try FolderLock(tasksFolder, owner: "gantry-taskd")
@@ -186,7 +191,7 @@ public final class TaskManager: Sendable {
       }
       restore = TaskOptions.Restore(folder: images, criu: try criuProgram().string)
     }
-    let lock = try Self.makeFolder(folder)
+    let lock = try makeFolder(folder)
     let filter = try filters.filter(params.spec, choice: params.seccomp)
     var spec = params.spec
     // The filter is compiled: what is left of the section is where its supervisor listens.
@@ -204,18 +209,28 @@ public final class TaskManager: Sendable {
         id: params.id, cgroup: task.cgroup, rootfs: params.rootfs, stdin: params.stdin, hold: params.hold ?? false,
         log: params.log, logger: try logger(for: params.log), start: params.start,
         useInit: spec.annotations?["gantry.init"] == "true",
-        attach: params.attach, filterFlags: filter?.flags ?? 0, health: params.health, restore: restore), whole: false)
+        attach: params.attach, filterFlags: filter?.flags ?? 0, health: params.health, restore: restore,
+        group: group), whole: false)
     let shim = try launcher.launch(folder, lock: lock.rawValue)
     return try await adopt(
       task, shim, patience: restore == nil ? Self.mostSecondsToStart : Self.mostSecondsToRestore)
   }
 
+  /// Lets members of the group reach sockets in the folder by their names; the folder's list stays closed to them.
+  private static func open(_ folder: FilePath, to group: UInt32?) throws(Fault) {
+    guard chown(folder.string, UInt32.max, group ?? 0) == 0, chmod(folder.string, group == nil ? 0o700 : 0o710) == 0
+    else {
+      throw Fault(.permissionDenied, "the folder \(folder) cannot be given to its group: \(Errno(rawValue: errno))")
+    }
+  }
+
   /// Makes the folder and returns it open and locked. Fails with `alreadyExists` when a shim lives in one of that name; a
   /// folder without one is what a crash left, and is replaced.
-  private static func makeFolder(_ folder: TaskFolder) throws(Fault) -> OwnedDescriptor {
+  private func makeFolder(_ folder: TaskFolder) throws(Fault) -> OwnedDescriptor {
     for _ in 0..<2 {
       if mkdir(folder.path.string, 0o700) == 0 {
         guard let lock = try folder.lock() else { break }
+        try Self.open(folder.path, to: group)
         return lock
       }
       guard errno == EEXIST else {

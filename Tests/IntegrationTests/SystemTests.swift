@@ -25,6 +25,35 @@ extension IntegrationTests {
       try await engine.gantry("system", "logs", "no-such-service", expecting: 1)
     }
 
+    /// Sockets of the engine and of containers answer members of the group, and nobody else.
+    @Test func membersOfTheGroupRunAndAttach() async throws {
+      let folder = try await Command.shell("mktemp -d /tmp/g-XXXXXX").trimmed
+      let environment = ["GANTRY_ROOT": "\(folder)/r", "GANTRY_STATE": "\(folder)/s"]
+      let gantry = TestEngine.binaries.appending("gantry").string
+      // A copy that everybody can reach.
+      _ = try await Command.shell("chmod 711 \(folder); install -m 755 \(gantry) \(folder)/gantry")
+      func nobody(_ group: String, _ words: String, expecting: Int32?) async throws -> Output {
+        try await Command.run(
+          ["setpriv", "--reuid=65534", "--regid=\(group)", "--clear-groups", "sh", "-c", "\(folder)/gantry \(words)"],
+          environment: environment, expecting: expecting)
+      }
+      do {
+        _ = try await Command.run([gantry, "system", "start", "--group", "65533"], environment: environment)
+        let image = try await TestImage.busybox().string
+        _ = try await Command.run([gantry, "load", "-q", "-i", image], environment: environment)
+        let run = try await nobody("65533", "run --rm -i busybox cat </etc/hostname", expecting: nil)
+        let hostname = try await Command.shell("cat /etc/hostname").stdout
+        #expect(run.status == 0 && run.stdout == hostname, "\(run)")
+        let refused = try await nobody("65534", "ps", expecting: nil)
+        #expect(refused.status != 0 && refused.stderr.contains("ermission"), "\(refused)")
+      } catch {
+        _ = try? await Command.run([gantry, "system", "stop"], environment: environment)
+        throw error
+      }
+      _ = try await Command.run([gantry, "system", "stop"], environment: environment)
+      _ = try await Command.shell("rm -rf \(folder)")
+    }
+
     @Test func stopLeavesContainersAndStartFindsThem() async throws {
       let own = try await TestEngine.start()
       let name = own.name()
