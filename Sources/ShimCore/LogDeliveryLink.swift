@@ -46,7 +46,9 @@ final class LogDeliveryLink {
 
   /// Whether the container has to wait, when so many bytes more are about to be written.
   func isCongested(_ buffered: Int) -> Bool {
-    delivery.blocking && file.position + UInt64(buffered) > delivered + UInt64(max(delivery.maxBuffer, 0))
+    // Never more than the file's parts hold: what was not delivered must not be rotated away.
+    delivery.blocking
+      && file.position + UInt64(buffered) > delivered + min(UInt64(max(delivery.maxBuffer, 0)), file.keptBytes)
   }
 
   /// The log has grown.
