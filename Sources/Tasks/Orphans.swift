@@ -14,10 +14,10 @@ extension TaskManager {
       let event = try EventFD()
       childEvent = try event.descriptor.duplicate().take()
       let reader = childEvent
-      _ = try monitor.watch(reader, .readable) { _ in
+      _ = try monitor.watch(reader, .readable) { [weak self] _ in
         var count: UInt64 = 0
         _ = read(reader, &count, 8)
-        while ((try? Children.wait(noHang: true)) ?? nil) != nil {}
+        self?.reapNow()
       }
     } catch {
       throw Fault(.internal, "the ends of children cannot be watched", cause: ["\(error)"])
@@ -31,5 +31,11 @@ extension TaskManager {
     }
     action.sa_flags = Int32(SA_RESTART) | Int32(SA_NOCLDSTOP)
     sigaction(SIGCHLD, &action, nil)
+  }
+
+  /// Takes the ends that are there, unless a call waits for a child of its own: then that call asks again.
+  func reapNow() {
+    guard ownChildren.withLock({ $0 == 0 }) else { return }
+    while ((try? Children.wait(noHang: true)) ?? nil) != nil {}
   }
 }

@@ -46,7 +46,12 @@ extension TaskManager {
     let request = SpawnRequest(
       .path(criu), arguments: arguments,
       environment: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], newSession: true)
-    try await Thread.run { Result { () throws(Fault) in try Self.dump(request, folder: params.folder) } }.get()
+    // Its end is this call's to take, and not the reaper's.
+    ownChildren.withLock { $0 += 1 }
+    let dumped = await Thread.run { Result { () throws(Fault) in try Self.dump(request, folder: params.folder) } }
+    ownChildren.withLock { $0 -= 1 }
+    reapNow()
+    try dumped.get()
     try CheckpointFile.write(FilePath(params.folder).appending(CheckpointNotes.file), notes)
     return TaskAPI.CheckpointResult()
   }

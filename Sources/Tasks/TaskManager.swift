@@ -39,6 +39,8 @@ public final class TaskManager: Sendable {
   let monitor: ShimMonitor
   let filters = FilterCache()
   let tasks = Mutex<[String: ManagedTask]>([:])
+  /// Calls that wait for children of their own.
+  let ownChildren = Mutex(0)
   let loggerPath: FilePath
   private let lock: FolderLock
 
