@@ -13,8 +13,7 @@ struct ExecCgroupTests {
     let path = "/gantry-exec-\(getpid())/\(UInt32.random(in: 0 ... .max))"
     let cgroup = try Cgroup.create(path: path, resources: nil)
     defer {
-      try? cgroup.killAll()
-      while waitpid(-1, nil, WNOHANG) > 0 {}
+      reap(cgroup)
       #expect(throws: Never.self) { try cgroup.remove(withinMilliseconds: 5_000) }
       try? Cgroup.removeEmptyParents(of: path)
     }
@@ -39,6 +38,13 @@ struct ExecCgroupTests {
     // The child enters the v1 trees by itself.
     for _ in 0..<1_000 where !cgroup.processes().contains(pid) { usleep(1_000) }
     return pid
+  }
+
+  /// Kills and collects the children inside, by pid: a suite that runs beside this one has children too.
+  private func reap(_ cgroup: Cgroup) {
+    let inside = cgroup.processes()
+    try? cgroup.killAll()
+    for pid in inside { waitpid(pid, nil, 0) }
   }
 
   /// The signal that ended `pid`.

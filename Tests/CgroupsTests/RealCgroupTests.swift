@@ -17,8 +17,10 @@ struct RealCgroupTests {
     let path = "/gantry-test-\(getpid())/\(UInt32.random(in: 0 ... .max))"
     let cgroup = try Cgroup.create(path: path, resources: resources)
     defer {
+      // By pid: a suite that runs beside this one has children too.
+      let inside = cgroup.processes()
       try? cgroup.killAll()
-      while waitpid(-1, nil, WNOHANG) > 0 {}
+      for pid in inside { waitpid(pid, nil, 0) }
       #expect(throws: Never.self) { try cgroup.remove(withinMilliseconds: 5_000) }
       try? Cgroup.removeEmptyParents(of: path)
     }
