@@ -30,6 +30,8 @@ final class ProcessStdio {
   private var holdTimer: Int?
   private var exited = false
   private var exitRecorded = false
+  /// Whether a log whose delivery is behind holds the output back.
+  private var waitsForLog = true
   private var pacer = ReadPacer()
 
   /// All output has been read, logged and handed to clients (which may still be taking it).
@@ -134,25 +136,31 @@ final class ProcessStdio {
     if isFinished { for client in clients { client.end() } }
   }
 
-  /// The process has ended: reads what it wrote to the last byte, then finishes.
+  /// The process has ended: reads what it wrote to the last byte, then finishes. A log whose delivery is behind gets some
+  /// time to catch up with what the pipes still hold.
   func processExited() {
     exited = true
     input?.close()
     resumeReading()
+    guard !isFinished, log?.isCongested ?? false else { return }
+    loop.after(milliseconds: Self.patienceAfterEnd) { [weak self] in
+      self?.waitsForLog = false
+      self?.resumeReading()
+    }
   }
 
   /// Stops everything: drops clients, reads what is there into the log, closes.
   func shutDown() {
     endHold()
     exited = true
+    waitsForLog = false
     for client in clients { client.close() }
     input?.close()
     for index in outputs.indices { readAll(index) }
   }
 
-  /// After the process's end only what the pipes still hold is to come: the log's delivery does not hold that back.
   private var isCongested: Bool {
-    clients.contains { $0.isCongested } || (!exited && log?.isCongested ?? false)
+    clients.contains { $0.isCongested } || (waitsForLog && log?.isCongested ?? false)
   }
 
   /// The delivery of the log may have caught up.
@@ -189,7 +197,7 @@ final class ProcessStdio {
   private func read(_ index: Int) -> Bool {
     guard outputs[index].open else { return false }
     let output = outputs[index]
-    let count = Glibc.read(output.fd, scratch.base, ScratchBuffer.size)
+    let count = Glibc.read(output.fd, scratch.base, min(ScratchBuffer.size, log?.readable ?? .max))
     if count > 0 {
       let bytes = UnsafeRawBufferPointer(start: scratch.base, count: count)
       scratch.used(count)
@@ -214,6 +222,8 @@ final class ProcessStdio {
     _ = fcntl(outputs[index].fd, Self.setPipeSize, Int32(ScratchBuffer.size))
   }
 
+  /// Milliseconds after the process's end for which a log's delivery may hold back what the pipes still have.
+  private static let patienceAfterEnd = 10_000
   private static let usualPipe = 65_536
   /// F_SETPIPE_SZ (linux/fcntl.h), a macro that Swift does not see.
   private static let setPipeSize: Int32 = 1031
