@@ -11,25 +11,25 @@ import SystemPackage
 /// `ImageService` on top of an `ImageStore`: decodes, calls, encodes.
 struct Handlers: ImageService {
   let store: ImageStore
-  let imports: ImportStreams
+  let transfers: Transfers
 
   func openImport(
     _ params: ImageAPI.OpenImportParams, _ context: CallContext
   ) async throws(Fault) -> ImageAPI.OpenImportResult {
-    let (name, address) = try imports.open(ImportRequest(names: params.names ?? [], platform: params.platform))
+    let (name, address) = try transfers.openImport(ImportRequest(names: params.names ?? [], platform: params.platform))
     return .init(import: name, stream: address)
   }
 
   func finishImport(
     _ params: ImageAPI.FinishImportParams, _ context: CallContext
   ) async throws(Fault) -> ImageAPI.FinishImportResult {
-    .init(images: try await imports.finish(params.import, context).map(Self.summary))
+    .init(images: try await transfers.imports.finish(params.import, context).map(Self.summary))
   }
 
   func cancelImport(
     _ params: ImageAPI.CancelImportParams, _ context: CallContext
   ) async throws(Fault) -> ImageAPI.CancelImportResult {
-    try imports.cancel(params.import)
+    try transfers.imports.cancel(params.import)
     return .init()
   }
 
@@ -55,11 +55,7 @@ struct Handlers: ImageService {
       image: .init(
         id: image.id.rawValue, name: image.name, reference: image.reference, manifest: image.manifest,
         config: try RPCCoding.decode(image.config),
-        layers: image.layers.map { layer in
-          .init(
-            descriptor: layer.descriptor, diffID: layer.diffID.rawValue, chainID: layer.chainID.rawValue,
-            path: layer.path)
-        }))
+        layers: image.layers.map(Self.layer)))
   }
 
   func list(_ params: ImageAPI.ListParams, _ context: CallContext) async throws(Fault) -> ImageAPI.ListResult {
@@ -99,7 +95,12 @@ struct Handlers: ImageService {
     return .init(blobs: Int64(usage.blobs), bytes: usage.bytes)
   }
 
-  private static func summary(_ image: Images.ImageSummary) -> Protocol.ImageSummary {
+  static func layer(_ layer: Images.LayerSource) -> Protocol.LayerSource {
+    .init(
+      descriptor: layer.descriptor, diffID: layer.diffID.rawValue, chainID: layer.chainID.rawValue, path: layer.path)
+  }
+
+  static func summary(_ image: Images.ImageSummary) -> Protocol.ImageSummary {
     .init(
       id: image.id.rawValue, repoTags: image.repoTags, repoDigests: image.repoDigests,
       created: image.created ?? Timestamp.never, size: image.size, labels: image.labels,

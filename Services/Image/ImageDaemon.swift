@@ -47,9 +47,8 @@ public enum ImageDaemon {
         log: service.logger)
       service.logger.info("confined", metadata: ["rights": "\(place.summary)"])
       let streams = try service.streamServer("image.stream.sock")
-      let imports = ImportStreams(store: store, streams: streams)
       return ServiceParts(
-        table: ImageDispatch.table(Handlers(store: store, imports: imports)), onShutdown: { streams.close() })
+        table: ImageDispatch.table(Handlers(store: store, transfers: Transfers(store, streams))), onShutdown: { streams.close() })
     }
   }
 }

@@ -28,6 +28,8 @@ final class OwnedFile: Sendable {
   private let file: OwnedDescriptor
   var descriptor: Int32 { file.rawValue }
 
+  init(_ file: consuming OwnedDescriptor) { self.file = file }
+
   init(_ path: FilePath) throws(Fault) {
     do throws(Errno) {
       file = try openat2(nil, path.string, [.readOnly, .noControllingTerminal])

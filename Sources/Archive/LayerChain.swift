@@ -9,6 +9,11 @@ public enum LayerChain {
     ChainID.list(diffIDs) { digest(Array($0.utf8)) }
   }
 
+  /// The chain id of the layer `diffID` on the stack `parent`.
+  public static func id(of diffID: Digest, on parent: Digest) -> Digest {
+    digest(Array(ChainID.text(parent: parent, diffID: diffID).utf8))
+  }
+
   /// sha256 of `bytes`.
   public static func digest(_ bytes: [UInt8]) -> Digest {
     // A SHA-256 always has the 32 bytes that this digest needs.

@@ -85,6 +85,8 @@ int cl_renameat2(int from, const char *old_path, int to, const char *new_path, u
   RESULT(syscall(SYS_renameat2, from, old_path, to, new_path, flags));
 }
 int cl_syncfs(int fd) { RESULT(syncfs(fd)); }
+
+int cl_start_writeback(int fd) { RESULT(sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE)); }
 int cl_flock(int fd, int operation) { RESULT(flock(fd, operation)); }
 int cl_mknodat(int dirfd, const char *path, uint32_t mode, uint32_t major, uint32_t minor) {
   RESULT(mknodat(dirfd, path, mode, makedev(major, minor)));

@@ -10,6 +10,7 @@ internal import SystemPackage
 ///
 ///     image  one row per manifest: its descriptor, the configuration (= image id), created, platform, labels
 ///     layer  (manifest, position) → blob descriptor, diffID, chainID, size of the plain tar if known
+///     unstored  digests of layers whose blobs are not kept, because the snapshot service makes them again (`UnstoredBlobs`)
 ///     name   (repository, tag) → manifest, when it was tagged
 ///
 /// One writer: `write` runs on the queue's own thread, one after the other, so what it also does on disk (publishing and
@@ -71,6 +72,9 @@ struct ImageDatabase: Sendable {
     }
     migrator.registerMigration("2 expanded sizes of layers") { database in
       try database.execute(sql: "ALTER TABLE layer ADD COLUMN expanded_size INTEGER")
+    }
+    migrator.registerMigration("3 layers that are not stored") { database in
+      try database.execute(sql: "CREATE TABLE unstored (digest TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID")
     }
     return migrator
   }

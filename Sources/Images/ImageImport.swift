@@ -203,6 +203,7 @@ extension ImageStore {
       let now = Date().timeIntervalSince1970
       for plan in plans {
         try ImageQueries.insert(database, plan.record, added: now)
+        for layer in plan.record.layers { try ImageQueries.removeUnstored(database, layer.descriptor.digest) }
         for name in wishes.names.isEmpty ? plan.names : wishes.names {
           try ImageQueries.setName(database, name, manifest: plan.record.manifest.digest, at: now)
         }

@@ -141,11 +141,15 @@ enum ImageQueries {
     Set(try String.fetchAll(database, sql: "SELECT DISTINCT chain_id FROM layer").map { try Digest(parsing: $0) })
   }
 
-  /// Every blob that some image needs.
+  /// Every blob that some image needs, without those that can be made again.
   static func blobs(_ database: Database) throws -> Set<Digest> {
     Set(
       try String.fetchAll(
-        database, sql: "SELECT manifest FROM image UNION SELECT id FROM image UNION SELECT digest FROM layer"
+        database,
+        sql: """
+          SELECT manifest FROM image UNION SELECT id FROM image
+          UNION SELECT digest FROM layer WHERE digest NOT IN (SELECT digest FROM unstored)
+          """
       ).map { try Digest(parsing: $0) })
   }
 

@@ -100,6 +100,7 @@ public final class ImageStore: Sendable {
   /// Takes images and names from the folder's own index; what is not whole is left out and reported. Removes nothing.
   private func adopt(_ index: ImageIndex) throws(Fault) {
     var records: [(ImageRecord, Reference?)] = []
+    var unstored: Set<Digest> = []
     for descriptor in index.manifests {
       do throws(Fault) {
         let manifest = try ImageDocument.manifest(
@@ -108,6 +109,11 @@ public final class ImageStore: Sendable {
           ImageConfig.self, from: try content.read(manifest.config.digest),
           named: "the configuration \(manifest.config.digest)")
         for layer in manifest.layers where content.size(of: layer.digest) != layer.size {
+          // A layer that was made here is not stored; the snapshot service knows it by its chain id.
+          if content.size(of: layer.digest) == nil, MediaType.isPlainLayer(layer.mediaType) {
+            unstored.insert(layer.digest)
+            continue
+          }
           throw Fault(.corrupt, "the layer \(layer.digest) is missing or has another size")
         }
         var bare = descriptor
@@ -121,13 +127,14 @@ public final class ImageStore: Sendable {
           "an image of index.json cannot be used", metadata: ["manifest": "\(descriptor.digest)", "reason": "\(error)"])
       }
     }
-    let adopted = records
+    let (adopted, absent) = (records, unstored)
     try database.write { database in
       let now = Date().timeIntervalSince1970
       for (record, name) in adopted {
         try ImageQueries.insert(database, record, added: now)
         if let name { try ImageQueries.setName(database, name, manifest: record.manifest.digest, at: now) }
       }
+      for digest in absent { try ImageQueries.addUnstored(database, digest) }
     } after: { [content] database, _ in
       try Self.rewriteIndex(database, content)
     }
@@ -160,6 +167,7 @@ public final class ImageStore: Sendable {
       resolved.withLock { $0.clear() }
       try Self.rewriteIndex(database, content)
       if sweeping {
+        try ImageQueries.forgetUnstored(database)
         let kept = try ImageQueries.blobs(database).union(pins.withLock { Set($0.keys) })
         _ = try content.sweep(keep: kept)
       }

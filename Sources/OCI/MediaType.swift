@@ -21,6 +21,15 @@ public enum MediaType {
   /// Whether content of this type is an image's configuration.
   public static func isConfig(_ mediaType: String) -> Bool { mediaType == ociConfig || mediaType == dockerConfig }
 
+  /// OCI's name for a layer of this type, which Docker may have named.
+  public static func oci(_ mediaType: String) -> String {
+    switch mediaType {
+    case dockerLayer: ociLayer
+    case dockerLayerGzip: ociLayerGzip
+    default: mediaType
+    }
+  }
+
   /// Whether content of this type is a layer's tar without compression, whose digest therefore is its diffID.
   public static func isPlainLayer(_ mediaType: String) -> Bool { mediaType == ociLayer || mediaType == dockerLayer }
 

@@ -9,6 +9,7 @@ internal import SystemPackage
 ///     ROOT/snapshot/
 ///       lock  snapshots.db
 ///       layers/N/fs           whole layers; `fs` has the mode of the image's root folder
+///       layers/N/recipe       how the layer's archive is made again, where that is possible
 ///       active/N/{fs,work}    writable snapshots: overlayfs's upper and work folder
 ///       ingest/N/fs           layers being unpacked; worthless after a restart
 ///       trash/N               what is being deleted

@@ -57,6 +57,22 @@ extension SnapshotStore: SnapshotService {
     do { return try await disk.run { try self.commit(params) } } catch { throw Fault(describing: error) }
   }
 
+  /// Copies what a snapshot changed into a new layer.
+  public func capture(
+    _ params: SnapshotAPI.CaptureParams, _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.CaptureResult {
+    do { return try await captureChanges(params, context) } catch { throw Fault(describing: error) }
+  }
+
+  /// Makes the bytes of a layer's blob again.
+  public func writeBlob(
+    _ params: SnapshotAPI.WriteBlobParams, _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.WriteBlobResult {
+    do { return try await copying.run { try self.writeBlob(params) { context.isCancelled } } } catch {
+      throw Fault(describing: error)
+    }
+  }
+
   /// Removes snapshots, and layers that nothing stands on. Names that do not exist are passed over.
   public func remove(
     _ params: SnapshotAPI.RemoveParams, _ context: CallContext

@@ -41,6 +41,21 @@ public struct ArchiveEntry: Sendable, Equatable {
   /// Extended attributes from pax records (`SCHILY.xattr.`, `LIBARCHIVE.xattr.`).
   public var attributes: [Attribute]
 
+  package init(
+    path: [UInt8], kind: Kind, permissions: UInt32, uid: Int64, gid: Int64, size: Int64, modifiedSeconds: Int64,
+    modifiedNanoseconds: Int64, attributes: [Attribute]
+  ) {
+    self.path = path
+    self.kind = kind
+    self.permissions = permissions
+    self.uid = uid
+    self.gid = gid
+    self.size = size
+    self.modifiedSeconds = modifiedSeconds
+    self.modifiedNanoseconds = modifiedNanoseconds
+    self.attributes = attributes
+  }
+
   /// The path as text; bytes that are not UTF-8 become U+FFFD, control characters `?`. For messages, and for archives
   /// whose names are known to be plain.
   public var pathText: String { Self.text(path) }

@@ -2,11 +2,16 @@ internal import Glibc
 
 /// One header of a tar archive as bytes: a ustar block, behind a pax header when something does not fit into it
 /// (POSIX.1-2017, pax, "ustar Interchange Format").
-struct TarHeader {
+package struct TarHeader {
   /// A part of a sparse file that holds data.
-  struct Segment: Equatable {
-    var offset: Int64
-    var count: Int64
+  package struct Segment: Equatable {
+    package var offset: Int64
+    package var count: Int64
+
+    package init(offset: Int64, count: Int64) {
+      self.offset = offset
+      self.count = count
+    }
   }
 
   /// The longest name or link that the block holds, in bytes.
@@ -15,7 +20,7 @@ struct TarHeader {
   private static let (shortNumber, longNumber) = (Int64(0o7777777), Int64(0o77777777777))
 
   /// The bytes for `entry`; with `segments`, for a sparse file in GNU's format 1.0, whose map is the beginning of the content.
-  static func bytes(_ entry: ArchiveEntry, segments: [Segment]? = nil) -> (header: [UInt8], map: [UInt8]) {
+  package static func bytes(_ entry: ArchiveEntry, segments: [Segment]? = nil) -> (header: [UInt8], map: [UInt8]) {
     var records = Records()
     var name = entry.path
     var size = entry.kind == .file ? entry.size : 0
@@ -56,7 +61,7 @@ struct TarHeader {
   }
 
   /// The zeros that fill the last block of `count` bytes.
-  static func padding(_ count: Int64) -> [UInt8] { [UInt8](repeating: 0, count: Int((512 - count % 512) % 512)) }
+  package static func padding(_ count: Int64) -> [UInt8] { [UInt8](repeating: 0, count: Int((512 - count % 512) % 512)) }
 
   private static func type(_ kind: ArchiveEntry.Kind) -> Character {
     switch kind {

@@ -45,7 +45,7 @@ public final class TarWriter {
   /// Writes a file with the content of the open plain file `file`, holes left out.
   ///
   /// - Parameter blocks: what the file takes on disk, in units of 512 bytes: with less than its size it has holes.
-  func write(_ entry: ArchiveEntry, content file: Int32, blocks: UInt64) throws {
+  package func write(_ entry: ArchiveEntry, content file: Int32, blocks: UInt64 = .max) throws {
     plainBytes += 512 + (entry.size + 511) / 512 * 512
     if entry.size > 0, Int64(clamping: blocks) * 512 < entry.size, let segments = Self.segments(file, entry.size) {
       let (header, map) = TarHeader.bytes(entry, segments: segments)
@@ -60,6 +60,14 @@ public final class TarWriter {
     }
     try put(TarHeader.bytes(entry).header)
     try copy(file, 0, entry.size, entry)
+    try put(TarHeader.padding(entry.size))
+  }
+
+  /// Writes a file with the content `content`, as long as the entry says.
+  package func write(_ entry: ArchiveEntry, bytes content: [UInt8]) throws {
+    plainBytes += 512 + (entry.size + 511) / 512 * 512
+    try put(TarHeader.bytes(entry).header)
+    try put(content)
     try put(TarHeader.padding(entry.size))
   }
 
@@ -141,7 +149,7 @@ public final class TarWriter {
 
   /// The parts of `file` that hold data; nil when the file system does not tell, or tells of no hole. Of a file in very many
   /// pieces the end counts as one.
-  private static func segments(_ file: Int32, _ size: Int64) -> [TarHeader.Segment]? {
+  package static func segments(_ file: Int32, _ size: Int64) -> [TarHeader.Segment]? {
     var segments: [TarHeader.Segment] = []
     var position: Int64 = 0
     while position < size {

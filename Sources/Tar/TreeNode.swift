@@ -55,7 +55,7 @@ package struct TreeNode: ~Copyable {
   }
 
   /// What a symbolic link says.
-  func link() throws(Errno) -> [UInt8] {
+  package func link() throws(Errno) -> [UInt8] {
     try withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 1) { buffer throws(Errno) in
       let count = readlinkat(
         descriptor.rawValue, "", buffer.baseAddress!.assumingMemoryBound(to: CChar.self), buffer.count)
@@ -66,6 +66,18 @@ package struct TreeNode: ~Copyable {
 
   /// The extended attributes that archives carry: file capabilities and those of users.
   func attributes(_ prefix: String) throws(Errno) -> [ArchiveEntry.Attribute] {
+    try attributes(prefix) { ArchiveEntry.Attribute.isCarried($0) }
+  }
+
+  /// All extended attributes that this process may see.
+  package func allAttributes(_ prefix: String) throws(Errno) -> [ArchiveEntry.Attribute] {
+    if status.kind == .symbolicLink { return [] }
+    return try attributes(prefix) { _ in true }
+  }
+
+  private func attributes(
+    _ prefix: String, where isWanted: (ArraySlice<UInt8>) -> Bool
+  ) throws(Errno) -> [ArchiveEntry.Attribute] {
     // The file by its descriptor's link: lgetxattr would ask the link.
     let path = path(prefix)
     var capacity = 0
@@ -76,7 +88,7 @@ package struct TreeNode: ~Copyable {
       names = try Self.bytes(capacity) { cl_listxattr(path, $0?.assumingMemoryBound(to: CChar.self), $1) }
     } catch .notSupported { return [] }
     var attributes: [ArchiveEntry.Attribute] = []
-    for name in names.split(separator: 0) where ArchiveEntry.Attribute.isCarried(name) {
+    for name in names.split(separator: 0) where isWanted(name) {
       let name = Array(name)
       do throws(Errno) {
         let value = try Self.bytes(256) { buffer, size in
@@ -109,8 +121,13 @@ package struct TreeNode: ~Copyable {
 extension ArchiveEntry.Attribute {
   /// Whether archives carry the attribute `name` from one file system to another: what only this kernel's security modules
   /// and overlayfs understand stays.
-  static func isCarried(_ name: some Collection<UInt8>) -> Bool {
+  package static func isCarried(_ name: some Collection<UInt8>) -> Bool {
     name.starts(with: "user.".utf8) && !name.starts(with: "user.overlay.".utf8)
       || name.elementsEqual("security.capability".utf8)
+  }
+
+  /// Whether layers carry it: what other archives do, and access lists, which name ids as the layer's owners do.
+  package static func isLayered(_ name: some Collection<UInt8>) -> Bool {
+    isCarried(name) || name.starts(with: "system.posix_acl_".utf8)
   }
 }

@@ -132,6 +132,8 @@ int cl_lremovexattr(const char *path, const char *name);
 /// renameat2(2) and syncfs(2), flock(2), fallocate(2): GNU extensions that the Glibc module may leave out.
 int cl_renameat2(int from, const char *old_path, int to, const char *new_path, unsigned flags);
 int cl_syncfs(int fd);
+/// Lets the kernel begin to write a file to the disk, without waiting for it (sync_file_range(2)).
+int cl_start_writeback(int fd);
 int cl_flock(int fd, int operation);
 int cl_mknodat(int dirfd, const char *path, uint32_t mode, uint32_t major, uint32_t minor);
 /// memfd_create(2) and its seals: a sealed copy of an executable that nobody can write to.

@@ -736,6 +736,56 @@ public enum GatewayAPI {
     }
   }
 
+  /// Params of `container.commit`: Makes an image of a container: its image's layers and what the container changed.
+  /// Volumes are not a part of it.
+  public struct ContainerCommitParams: Codable, Sendable, Equatable {
+    /// Id, unique prefix of an id, or name.
+    public var container: String
+    /// `name[:tag]` of the image; none when absent.
+    public var reference: String?
+    /// Who made it.
+    public var author: String?
+    /// Free text.
+    public var comment: String?
+    /// Freeze the container until its files are copied; true when absent.
+    public var pause: Bool?
+    /// Dockerfile instructions to apply: CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER,
+    /// VOLUME, WORKDIR.
+    public var changes: [String]?
+    /// The configuration to begin with, instead of the container's own.
+    public var config: ContainerConfig?
+
+    /// Takes every field.
+    public init(
+      container: String,
+      reference: String? = nil,
+      author: String? = nil,
+      comment: String? = nil,
+      pause: Bool? = nil,
+      changes: [String]? = nil,
+      config: ContainerConfig? = nil
+    ) {
+      self.container = container
+      self.reference = reference
+      self.author = author
+      self.comment = comment
+      self.pause = pause
+      self.changes = changes
+      self.config = config
+    }
+  }
+
+  /// Result of `container.commit`.
+  public struct ContainerCommitResult: Codable, Sendable, Equatable {
+    /// Of the image.
+    public var id: String
+
+    /// Takes every field.
+    public init(id: String) {
+      self.id = id
+    }
+  }
+
   /// Params of `container.finishCopy`: Waits for the end of a transfer. The end of a stream alone does not say that it
   /// is complete.
   public struct ContainerFinishCopyParams: Codable, Sendable, Equatable {
@@ -1089,6 +1139,60 @@ public enum GatewayAPI {
     /// Takes every field.
     public init(images: [ImageSummary]) {
       self.images = images
+    }
+  }
+
+  /// Params of `image.openSave`: Promises an archive of images that `image.openLoad` and `docker load` take: an OCI
+  /// image layout that is a docker-archive as well.
+  public struct ImageOpenSaveParams: Codable, Sendable, Equatable {
+    /// Names or ids; a name without a tag is all tags of its repository.
+    public var images: [String]
+    /// `os/architecture[/variant]`; whatever the image is for when absent.
+    public var platform: String?
+
+    /// Takes every field.
+    public init(images: [String], platform: String? = nil) {
+      self.images = images
+      self.platform = platform
+    }
+  }
+
+  /// Result of `image.openSave`.
+  public struct ImageOpenSaveResult: Codable, Sendable, Equatable {
+    /// Name of the save, for finishSave.
+    public var save: String
+    /// Where the archive comes from.
+    public var stream: StreamAddress
+    /// Bytes of the archive.
+    public var size: Int64
+
+    /// Takes every field.
+    public init(save: String, stream: StreamAddress, size: Int64) {
+      self.save = save
+      self.stream = stream
+      self.size = size
+    }
+  }
+
+  /// Params of `image.finishSave`: Waits for the end of a save and tells how it ended.
+  public struct ImageFinishSaveParams: Codable, Sendable, Equatable {
+    /// From openSave.
+    public var save: String
+
+    /// Takes every field.
+    public init(save: String) {
+      self.save = save
+    }
+  }
+
+  /// Result of `image.finishSave`.
+  public struct ImageFinishSaveResult: Codable, Sendable, Equatable {
+    /// Bytes of the archive.
+    public var bytes: Int64
+
+    /// Takes every field.
+    public init(bytes: Int64) {
+      self.bytes = bytes
     }
   }
 
@@ -1632,6 +1736,12 @@ public enum GatewayAPI {
     public static let containerExport = RPCMethod<ContainerExportParams, ContainerExportResult>("container.export")
     /// Promises the list of what a container changed of its image, in the form of snapshot.changes.
     public static let containerChanges = RPCMethod<ContainerChangesParams, ContainerChangesResult>("container.changes")
+    /// Makes an image of a container: its image's layers and what the container changed. Volumes are not a part of it.
+    public static let containerCommit = RPCMethod<ContainerCommitParams, ContainerCommitResult>(
+      "container.commit",
+      isMutating: true,
+      isUnbounded: true
+    )
     /// Waits for the end of a transfer. The end of a stream alone does not say that it is complete.
     public static let containerFinishCopy = RPCMethod<ContainerFinishCopyParams, ContainerFinishCopyResult>(
       "container.finishCopy",
@@ -1688,6 +1798,17 @@ public enum GatewayAPI {
     public static let imageLoadPath = RPCMethod<ImageLoadPathParams, ImageLoadPathResult>(
       "image.loadPath",
       isMutating: true,
+      isUnbounded: true
+    )
+    /// Promises an archive of images that `image.openLoad` and `docker load` take: an OCI image layout that is a
+    /// docker-archive as well.
+    public static let imageOpenSave = RPCMethod<ImageOpenSaveParams, ImageOpenSaveResult>(
+      "image.openSave",
+      isUnbounded: true
+    )
+    /// Waits for the end of a save and tells how it ended.
+    public static let imageFinishSave = RPCMethod<ImageFinishSaveParams, ImageFinishSaveResult>(
+      "image.finishSave",
       isUnbounded: true
     )
     /// Lists images.

@@ -138,6 +138,11 @@ public protocol GatewayService: Sendable {
     _ params: GatewayAPI.ContainerChangesParams,
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ContainerChangesResult
+  /// Makes an image of a container: its image's layers and what the container changed. Volumes are not a part of it.
+  func containerCommit(
+    _ params: GatewayAPI.ContainerCommitParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerCommitResult
   /// Waits for the end of a transfer. The end of a stream alone does not say that it is complete.
   func containerFinishCopy(
     _ params: GatewayAPI.ContainerFinishCopyParams,
@@ -214,6 +219,17 @@ public protocol GatewayService: Sendable {
     _ params: GatewayAPI.ImageLoadPathParams,
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ImageLoadPathResult
+  /// Promises an archive of images that `image.openLoad` and `docker load` take: an OCI image layout that is a
+  /// docker-archive as well.
+  func imageOpenSave(
+    _ params: GatewayAPI.ImageOpenSaveParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImageOpenSaveResult
+  /// Waits for the end of a save and tells how it ended.
+  func imageFinishSave(
+    _ params: GatewayAPI.ImageFinishSaveParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImageFinishSaveResult
   /// Lists images.
   func imageList(
     _ params: GatewayAPI.ImageListParams,
@@ -493,6 +509,13 @@ extension GatewayService {
     try await containerChanges(params, CallContext())
   }
 
+  /// Makes an image of a container: its image's layers and what the container changed. Volumes are not a part of it.
+  public func containerCommit(
+    _ params: GatewayAPI.ContainerCommitParams
+  ) async throws(Fault) -> GatewayAPI.ContainerCommitResult {
+    try await containerCommit(params, CallContext())
+  }
+
   /// Waits for the end of a transfer. The end of a stream alone does not say that it is complete.
   public func containerFinishCopy(
     _ params: GatewayAPI.ContainerFinishCopyParams
@@ -587,6 +610,21 @@ extension GatewayService {
     _ params: GatewayAPI.ImageLoadPathParams
   ) async throws(Fault) -> GatewayAPI.ImageLoadPathResult {
     try await imageLoadPath(params, CallContext())
+  }
+
+  /// Promises an archive of images that `image.openLoad` and `docker load` take: an OCI image layout that is a
+  /// docker-archive as well.
+  public func imageOpenSave(
+    _ params: GatewayAPI.ImageOpenSaveParams
+  ) async throws(Fault) -> GatewayAPI.ImageOpenSaveResult {
+    try await imageOpenSave(params, CallContext())
+  }
+
+  /// Waits for the end of a save and tells how it ended.
+  public func imageFinishSave(
+    _ params: GatewayAPI.ImageFinishSaveParams
+  ) async throws(Fault) -> GatewayAPI.ImageFinishSaveResult {
+    try await imageFinishSave(params, CallContext())
   }
 
   /// Lists images.
@@ -924,6 +962,14 @@ public struct GatewayClient: GatewayService {
     try await channel.call(GatewayAPI.Method.containerChanges, params, context)
   }
 
+  /// Makes an image of a container: its image's layers and what the container changed. Volumes are not a part of it.
+  public func containerCommit(
+    _ params: GatewayAPI.ContainerCommitParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ContainerCommitResult {
+    try await channel.call(GatewayAPI.Method.containerCommit, params, context)
+  }
+
   /// Waits for the end of a transfer. The end of a stream alone does not say that it is complete.
   public func containerFinishCopy(
     _ params: GatewayAPI.ContainerFinishCopyParams,
@@ -1043,6 +1089,23 @@ public struct GatewayClient: GatewayService {
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ImageLoadPathResult {
     try await channel.call(GatewayAPI.Method.imageLoadPath, params, context)
+  }
+
+  /// Promises an archive of images that `image.openLoad` and `docker load` take: an OCI image layout that is a
+  /// docker-archive as well.
+  public func imageOpenSave(
+    _ params: GatewayAPI.ImageOpenSaveParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImageOpenSaveResult {
+    try await channel.call(GatewayAPI.Method.imageOpenSave, params, context)
+  }
+
+  /// Waits for the end of a save and tells how it ended.
+  public func imageFinishSave(
+    _ params: GatewayAPI.ImageFinishSaveParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImageFinishSaveResult {
+    try await channel.call(GatewayAPI.Method.imageFinishSave, params, context)
   }
 
   /// Lists images.
@@ -1223,6 +1286,7 @@ public enum GatewayDispatch {
     "container.extract": GatewayAPI.Method.containerExtract.traits,
     "container.export": GatewayAPI.Method.containerExport.traits,
     "container.changes": GatewayAPI.Method.containerChanges.traits,
+    "container.commit": GatewayAPI.Method.containerCommit.traits,
     "container.finishCopy": GatewayAPI.Method.containerFinishCopy.traits,
     "container.exec": GatewayAPI.Method.containerExec.traits,
     "exec.wait": GatewayAPI.Method.execWait.traits,
@@ -1238,6 +1302,8 @@ public enum GatewayDispatch {
     "image.finishLoad": GatewayAPI.Method.imageFinishLoad.traits,
     "image.cancelLoad": GatewayAPI.Method.imageCancelLoad.traits,
     "image.loadPath": GatewayAPI.Method.imageLoadPath.traits,
+    "image.openSave": GatewayAPI.Method.imageOpenSave.traits,
+    "image.finishSave": GatewayAPI.Method.imageFinishSave.traits,
     "image.list": GatewayAPI.Method.imageList.traits,
     "image.inspect": GatewayAPI.Method.imageInspect.traits,
     "image.history": GatewayAPI.Method.imageHistory.traits,
@@ -1318,6 +1384,8 @@ public enum GatewayDispatch {
       try RPCCoding.encode(await service.containerExport(try RPCCoding.decode(params), context))
     case "container.changes":
       try RPCCoding.encode(await service.containerChanges(try RPCCoding.decode(params), context))
+    case "container.commit":
+      try RPCCoding.encode(await service.containerCommit(try RPCCoding.decode(params), context))
     case "container.finishCopy":
       try RPCCoding.encode(await service.containerFinishCopy(try RPCCoding.decode(params), context))
     case "container.exec":
@@ -1348,6 +1416,10 @@ public enum GatewayDispatch {
       try RPCCoding.encode(await service.imageCancelLoad(try RPCCoding.decode(params), context))
     case "image.loadPath":
       try RPCCoding.encode(await service.imageLoadPath(try RPCCoding.decode(params), context))
+    case "image.openSave":
+      try RPCCoding.encode(await service.imageOpenSave(try RPCCoding.decode(params), context))
+    case "image.finishSave":
+      try RPCCoding.encode(await service.imageFinishSave(try RPCCoding.decode(params), context))
     case "image.list":
       try RPCCoding.encode(await service.imageList(try RPCCoding.decode(params), context))
     case "image.inspect":

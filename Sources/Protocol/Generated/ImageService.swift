@@ -29,14 +29,45 @@ public protocol ImageService: Sendable {
   ) async throws(Fault) -> ImageAPI.ImportPathResult
   /// Finds an image by name, name and digest, id, or unique prefix of an id.
   func resolve(_ params: ImageAPI.ResolveParams, _ context: CallContext) async throws(Fault) -> ImageAPI.ResolveResult
+  /// Which layers of images are not stored, because the snapshot service can make their bytes again.
+  func missing(_ params: ImageAPI.MissingParams, _ context: CallContext) async throws(Fault) -> ImageAPI.MissingResult
+  /// Opens a stream for the bytes of a layer that is not stored. Of a blob that is there, only that it stays is noted.
+  func openBlob(
+    _ params: ImageAPI.OpenBlobParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.OpenBlobResult
+  /// Waits until a blob is whole, checks its digest, and keeps it until releaseBlobs.
+  func finishBlob(
+    _ params: ImageAPI.FinishBlobParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.FinishBlobResult
+  /// Ends what openBlob began: blobs that the snapshot service can make again are removed when nobody else uses them.
+  func releaseBlobs(
+    _ params: ImageAPI.ReleaseBlobsParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.ReleaseBlobsResult
   /// Lists images.
   func list(_ params: ImageAPI.ListParams, _ context: CallContext) async throws(Fault) -> ImageAPI.ListResult
   /// Everything about one image, in Docker's shape.
   func inspect(_ params: ImageAPI.InspectParams, _ context: CallContext) async throws(Fault) -> ImageAPI.InspectResult
   /// The steps that made an image, newest first.
   func history(_ params: ImageAPI.HistoryParams, _ context: CallContext) async throws(Fault) -> ImageAPI.HistoryResult
+  /// Promises an archive of images: an OCI image layout that is a docker-archive as well, each blob once.
+  func openSave(
+    _ params: ImageAPI.OpenSaveParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.OpenSaveResult
+  /// Waits for the end of a save and tells how it ended. The end of a stream alone does not say that the archive is
+  /// complete.
+  func finishSave(
+    _ params: ImageAPI.FinishSaveParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.FinishSaveResult
   /// Gives an image one more name.
   func tag(_ params: ImageAPI.TagParams, _ context: CallContext) async throws(Fault) -> ImageAPI.TagResult
+  /// Makes an image: another one's layers and a new layer, which is not stored but made by the snapshot service when
+  /// its bytes are needed.
+  func commit(_ params: ImageAPI.CommitParams, _ context: CallContext) async throws(Fault) -> ImageAPI.CommitResult
   /// Takes a name away, and the image with its last name.
   func remove(_ params: ImageAPI.RemoveParams, _ context: CallContext) async throws(Fault) -> ImageAPI.RemoveResult
   /// What the content store holds.
@@ -69,6 +100,26 @@ extension ImageService {
     try await resolve(params, CallContext())
   }
 
+  /// Which layers of images are not stored, because the snapshot service can make their bytes again.
+  public func missing(_ params: ImageAPI.MissingParams) async throws(Fault) -> ImageAPI.MissingResult {
+    try await missing(params, CallContext())
+  }
+
+  /// Opens a stream for the bytes of a layer that is not stored. Of a blob that is there, only that it stays is noted.
+  public func openBlob(_ params: ImageAPI.OpenBlobParams) async throws(Fault) -> ImageAPI.OpenBlobResult {
+    try await openBlob(params, CallContext())
+  }
+
+  /// Waits until a blob is whole, checks its digest, and keeps it until releaseBlobs.
+  public func finishBlob(_ params: ImageAPI.FinishBlobParams) async throws(Fault) -> ImageAPI.FinishBlobResult {
+    try await finishBlob(params, CallContext())
+  }
+
+  /// Ends what openBlob began: blobs that the snapshot service can make again are removed when nobody else uses them.
+  public func releaseBlobs(_ params: ImageAPI.ReleaseBlobsParams) async throws(Fault) -> ImageAPI.ReleaseBlobsResult {
+    try await releaseBlobs(params, CallContext())
+  }
+
   /// Lists images.
   public func list(_ params: ImageAPI.ListParams) async throws(Fault) -> ImageAPI.ListResult {
     try await list(params, CallContext())
@@ -84,9 +135,26 @@ extension ImageService {
     try await history(params, CallContext())
   }
 
+  /// Promises an archive of images: an OCI image layout that is a docker-archive as well, each blob once.
+  public func openSave(_ params: ImageAPI.OpenSaveParams) async throws(Fault) -> ImageAPI.OpenSaveResult {
+    try await openSave(params, CallContext())
+  }
+
+  /// Waits for the end of a save and tells how it ended. The end of a stream alone does not say that the archive is
+  /// complete.
+  public func finishSave(_ params: ImageAPI.FinishSaveParams) async throws(Fault) -> ImageAPI.FinishSaveResult {
+    try await finishSave(params, CallContext())
+  }
+
   /// Gives an image one more name.
   public func tag(_ params: ImageAPI.TagParams) async throws(Fault) -> ImageAPI.TagResult {
     try await tag(params, CallContext())
+  }
+
+  /// Makes an image: another one's layers and a new layer, which is not stored but made by the snapshot service when
+  /// its bytes are needed.
+  public func commit(_ params: ImageAPI.CommitParams) async throws(Fault) -> ImageAPI.CommitResult {
+    try await commit(params, CallContext())
   }
 
   /// Takes a name away, and the image with its last name.
@@ -148,6 +216,38 @@ public struct ImageClient: ImageService {
     try await channel.call(ImageAPI.Method.resolve, params, context)
   }
 
+  /// Which layers of images are not stored, because the snapshot service can make their bytes again.
+  public func missing(
+    _ params: ImageAPI.MissingParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.MissingResult {
+    try await channel.call(ImageAPI.Method.missing, params, context)
+  }
+
+  /// Opens a stream for the bytes of a layer that is not stored. Of a blob that is there, only that it stays is noted.
+  public func openBlob(
+    _ params: ImageAPI.OpenBlobParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.OpenBlobResult {
+    try await channel.call(ImageAPI.Method.openBlob, params, context)
+  }
+
+  /// Waits until a blob is whole, checks its digest, and keeps it until releaseBlobs.
+  public func finishBlob(
+    _ params: ImageAPI.FinishBlobParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.FinishBlobResult {
+    try await channel.call(ImageAPI.Method.finishBlob, params, context)
+  }
+
+  /// Ends what openBlob began: blobs that the snapshot service can make again are removed when nobody else uses them.
+  public func releaseBlobs(
+    _ params: ImageAPI.ReleaseBlobsParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.ReleaseBlobsResult {
+    try await channel.call(ImageAPI.Method.releaseBlobs, params, context)
+  }
+
   /// Lists images.
   public func list(_ params: ImageAPI.ListParams, _ context: CallContext) async throws(Fault) -> ImageAPI.ListResult {
     try await channel.call(ImageAPI.Method.list, params, context)
@@ -169,9 +269,35 @@ public struct ImageClient: ImageService {
     try await channel.call(ImageAPI.Method.history, params, context)
   }
 
+  /// Promises an archive of images: an OCI image layout that is a docker-archive as well, each blob once.
+  public func openSave(
+    _ params: ImageAPI.OpenSaveParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.OpenSaveResult {
+    try await channel.call(ImageAPI.Method.openSave, params, context)
+  }
+
+  /// Waits for the end of a save and tells how it ended. The end of a stream alone does not say that the archive is
+  /// complete.
+  public func finishSave(
+    _ params: ImageAPI.FinishSaveParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.FinishSaveResult {
+    try await channel.call(ImageAPI.Method.finishSave, params, context)
+  }
+
   /// Gives an image one more name.
   public func tag(_ params: ImageAPI.TagParams, _ context: CallContext) async throws(Fault) -> ImageAPI.TagResult {
     try await channel.call(ImageAPI.Method.tag, params, context)
+  }
+
+  /// Makes an image: another one's layers and a new layer, which is not stored but made by the snapshot service when
+  /// its bytes are needed.
+  public func commit(
+    _ params: ImageAPI.CommitParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.CommitResult {
+    try await channel.call(ImageAPI.Method.commit, params, context)
   }
 
   /// Takes a name away, and the image with its last name.
@@ -200,10 +326,17 @@ public enum ImageDispatch {
     "image.cancelImport": ImageAPI.Method.cancelImport.traits,
     "image.importPath": ImageAPI.Method.importPath.traits,
     "image.resolve": ImageAPI.Method.resolve.traits,
+    "image.missing": ImageAPI.Method.missing.traits,
+    "image.openBlob": ImageAPI.Method.openBlob.traits,
+    "image.finishBlob": ImageAPI.Method.finishBlob.traits,
+    "image.releaseBlobs": ImageAPI.Method.releaseBlobs.traits,
     "image.list": ImageAPI.Method.list.traits,
     "image.inspect": ImageAPI.Method.inspect.traits,
     "image.history": ImageAPI.Method.history.traits,
+    "image.openSave": ImageAPI.Method.openSave.traits,
+    "image.finishSave": ImageAPI.Method.finishSave.traits,
     "image.tag": ImageAPI.Method.tag.traits,
+    "image.commit": ImageAPI.Method.commit.traits,
     "image.remove": ImageAPI.Method.remove.traits,
     "image.usage": ImageAPI.Method.usage.traits,
   ]
@@ -226,14 +359,28 @@ public enum ImageDispatch {
       try RPCCoding.encode(await service.importPath(try RPCCoding.decode(params), context))
     case "image.resolve":
       try RPCCoding.encode(await service.resolve(try RPCCoding.decode(params), context))
+    case "image.missing":
+      try RPCCoding.encode(await service.missing(try RPCCoding.decode(params), context))
+    case "image.openBlob":
+      try RPCCoding.encode(await service.openBlob(try RPCCoding.decode(params), context))
+    case "image.finishBlob":
+      try RPCCoding.encode(await service.finishBlob(try RPCCoding.decode(params), context))
+    case "image.releaseBlobs":
+      try RPCCoding.encode(await service.releaseBlobs(try RPCCoding.decode(params), context))
     case "image.list":
       try RPCCoding.encode(await service.list(try RPCCoding.decode(params), context))
     case "image.inspect":
       try RPCCoding.encode(await service.inspect(try RPCCoding.decode(params), context))
     case "image.history":
       try RPCCoding.encode(await service.history(try RPCCoding.decode(params), context))
+    case "image.openSave":
+      try RPCCoding.encode(await service.openSave(try RPCCoding.decode(params), context))
+    case "image.finishSave":
+      try RPCCoding.encode(await service.finishSave(try RPCCoding.decode(params), context))
     case "image.tag":
       try RPCCoding.encode(await service.tag(try RPCCoding.decode(params), context))
+    case "image.commit":
+      try RPCCoding.encode(await service.commit(try RPCCoding.decode(params), context))
     case "image.remove":
       try RPCCoding.encode(await service.remove(try RPCCoding.decode(params), context))
     case "image.usage":

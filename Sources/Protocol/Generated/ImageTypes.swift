@@ -35,4 +35,18 @@ extension ImageAPI {
       self.layers = layers
     }
   }
+
+  /// A layer whose archive was never made.
+  public struct NewLayer: Codable, Sendable, Equatable {
+    /// Digest of its archive, uncompressed.
+    public var diffID: String
+    /// Bytes of its archive.
+    public var size: Int64
+
+    /// Takes every field.
+    public init(diffID: String, size: Int64) {
+      self.diffID = diffID
+      self.size = size
+    }
+  }
 }

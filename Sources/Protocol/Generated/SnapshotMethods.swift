@@ -153,6 +153,71 @@ public enum SnapshotAPI {
     }
   }
 
+  /// Params of `snapshot.capture`: Copies what a writable snapshot changed into a new layer, and gives the digest of
+  /// its tar archive, which is not made. The snapshot stays as it is and may be mounted. Until a minute later nothing
+  /// prunes the layer.
+  public struct CaptureParams: Codable, Sendable, Equatable {
+    /// The snapshot.
+    public var key: String
+    /// Places of mounts: what is empty there and was added is left out.
+    public var mountPoints: [String]?
+
+    /// Takes every field.
+    public init(key: String, mountPoints: [String]? = nil) {
+      self.key = key
+      self.mountPoints = mountPoints
+    }
+  }
+
+  /// Result of `snapshot.capture`.
+  public struct CaptureResult: Codable, Sendable, Equatable {
+    /// Of the new layer; of the one below it when nothing was changed, empty without one.
+    public var chainID: String
+    /// Digest of the layer's archive; absent when nothing was changed.
+    public var diffID: String?
+    /// Bytes of the archive.
+    public var size: Int64
+    /// Bytes of the layer's files.
+    public var bytes: Int64
+
+    /// Takes every field.
+    public init(chainID: String, diffID: String? = nil, size: Int64, bytes: Int64) {
+      self.chainID = chainID
+      self.diffID = diffID
+      self.size = size
+      self.bytes = bytes
+    }
+  }
+
+  /// Params of `snapshot.writeBlob`: Makes the bytes of a layer's blob again from its files, and writes them to a
+  /// stream that another service promised. Whoever reads checks the digest.
+  public struct WriteBlobParams: Codable, Sendable, Equatable {
+    /// The layer.
+    public var chainID: String
+    /// The blob: the layer's diffID, or a compressed form that was recorded.
+    public var digest: String
+    /// Where the bytes go.
+    public var stream: StreamAddress
+
+    /// Takes every field.
+    public init(chainID: String, digest: String, stream: StreamAddress) {
+      self.chainID = chainID
+      self.digest = digest
+      self.stream = stream
+    }
+  }
+
+  /// Result of `snapshot.writeBlob`.
+  public struct WriteBlobResult: Codable, Sendable, Equatable {
+    /// Bytes that were written.
+    public var bytes: Int64
+
+    /// Takes every field.
+    public init(bytes: Int64) {
+      self.bytes = bytes
+    }
+  }
+
   /// Params of `snapshot.remove`: Removes snapshots; names that do not exist are passed over.
   public struct RemoveParams: Codable, Sendable, Equatable {
     /// Their names.
@@ -478,6 +543,16 @@ public enum SnapshotAPI {
     public static let mounts = RPCMethod<MountsParams, MountsResult>("snapshot.mounts")
     /// Makes a writable snapshot a layer; the snapshot is gone then.
     public static let commit = RPCMethod<CommitParams, CommitResult>("snapshot.commit", isMutating: true)
+    /// Copies what a writable snapshot changed into a new layer, and gives the digest of its tar archive, which is not
+    /// made. The snapshot stays as it is and may be mounted. Until a minute later nothing prunes the layer.
+    public static let capture = RPCMethod<CaptureParams, CaptureResult>(
+      "snapshot.capture",
+      isMutating: true,
+      isUnbounded: true
+    )
+    /// Makes the bytes of a layer's blob again from its files, and writes them to a stream that another service
+    /// promised. Whoever reads checks the digest.
+    public static let writeBlob = RPCMethod<WriteBlobParams, WriteBlobResult>("snapshot.writeBlob", isUnbounded: true)
     /// Removes snapshots; names that do not exist are passed over.
     public static let remove = RPCMethod<RemoveParams, RemoveResult>("snapshot.remove", isMutating: true)
     /// Lists snapshots and layers.

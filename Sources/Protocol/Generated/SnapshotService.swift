@@ -30,6 +30,18 @@ public protocol SnapshotService: Sendable {
     _ params: SnapshotAPI.CommitParams,
     _ context: CallContext
   ) async throws(Fault) -> SnapshotAPI.CommitResult
+  /// Copies what a writable snapshot changed into a new layer, and gives the digest of its tar archive, which is not
+  /// made. The snapshot stays as it is and may be mounted. Until a minute later nothing prunes the layer.
+  func capture(
+    _ params: SnapshotAPI.CaptureParams,
+    _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.CaptureResult
+  /// Makes the bytes of a layer's blob again from its files, and writes them to a stream that another service promised.
+  /// Whoever reads checks the digest.
+  func writeBlob(
+    _ params: SnapshotAPI.WriteBlobParams,
+    _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.WriteBlobResult
   /// Removes snapshots; names that do not exist are passed over.
   func remove(
     _ params: SnapshotAPI.RemoveParams,
@@ -109,6 +121,18 @@ extension SnapshotService {
   /// Makes a writable snapshot a layer; the snapshot is gone then.
   public func commit(_ params: SnapshotAPI.CommitParams) async throws(Fault) -> SnapshotAPI.CommitResult {
     try await commit(params, CallContext())
+  }
+
+  /// Copies what a writable snapshot changed into a new layer, and gives the digest of its tar archive, which is not
+  /// made. The snapshot stays as it is and may be mounted. Until a minute later nothing prunes the layer.
+  public func capture(_ params: SnapshotAPI.CaptureParams) async throws(Fault) -> SnapshotAPI.CaptureResult {
+    try await capture(params, CallContext())
+  }
+
+  /// Makes the bytes of a layer's blob again from its files, and writes them to a stream that another service promised.
+  /// Whoever reads checks the digest.
+  public func writeBlob(_ params: SnapshotAPI.WriteBlobParams) async throws(Fault) -> SnapshotAPI.WriteBlobResult {
+    try await writeBlob(params, CallContext())
   }
 
   /// Removes snapshots; names that do not exist are passed over.
@@ -225,6 +249,24 @@ public struct SnapshotClient: SnapshotService {
     try await channel.call(SnapshotAPI.Method.commit, params, context)
   }
 
+  /// Copies what a writable snapshot changed into a new layer, and gives the digest of its tar archive, which is not
+  /// made. The snapshot stays as it is and may be mounted. Until a minute later nothing prunes the layer.
+  public func capture(
+    _ params: SnapshotAPI.CaptureParams,
+    _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.CaptureResult {
+    try await channel.call(SnapshotAPI.Method.capture, params, context)
+  }
+
+  /// Makes the bytes of a layer's blob again from its files, and writes them to a stream that another service promised.
+  /// Whoever reads checks the digest.
+  public func writeBlob(
+    _ params: SnapshotAPI.WriteBlobParams,
+    _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.WriteBlobResult {
+    try await channel.call(SnapshotAPI.Method.writeBlob, params, context)
+  }
+
   /// Removes snapshots; names that do not exist are passed over.
   public func remove(
     _ params: SnapshotAPI.RemoveParams,
@@ -336,6 +378,8 @@ public enum SnapshotDispatch {
     "snapshot.view": SnapshotAPI.Method.view.traits,
     "snapshot.mounts": SnapshotAPI.Method.mounts.traits,
     "snapshot.commit": SnapshotAPI.Method.commit.traits,
+    "snapshot.capture": SnapshotAPI.Method.capture.traits,
+    "snapshot.writeBlob": SnapshotAPI.Method.writeBlob.traits,
     "snapshot.remove": SnapshotAPI.Method.remove.traits,
     "snapshot.list": SnapshotAPI.Method.list.traits,
     "snapshot.stat": SnapshotAPI.Method.stat.traits,
@@ -368,6 +412,10 @@ public enum SnapshotDispatch {
       try RPCCoding.encode(await service.mounts(try RPCCoding.decode(params), context))
     case "snapshot.commit":
       try RPCCoding.encode(await service.commit(try RPCCoding.decode(params), context))
+    case "snapshot.capture":
+      try RPCCoding.encode(await service.capture(try RPCCoding.decode(params), context))
+    case "snapshot.writeBlob":
+      try RPCCoding.encode(await service.writeBlob(try RPCCoding.decode(params), context))
     case "snapshot.remove":
       try RPCCoding.encode(await service.remove(try RPCCoding.decode(params), context))
     case "snapshot.list":
