@@ -72,9 +72,13 @@ let layer1: [Target] = [
 let layer2: [Target] = [
   library("RPCService", ["JSONRPC", "Protocol", "Linux", "Faults", log, system] + nio),
   library("ContentStore", ["Linux", "OCI", "Faults", crypto, system]),
+  library("Registry", ["CCurl", "Linux", "OCI", "Faults"]),
   library(
     "Images",
-    ["ContentStore", "Archive", "Tar", "Linux", "OCI", "JSONRPC", "Protocol", "Faults", crypto, grdb, log, system]),
+    [
+      "ContentStore", "Registry", "Archive", "Tar", "Linux", "OCI", "JSONRPC", "Protocol", "Faults", crypto, grdb, log,
+      system,
+    ]),
   library("Runtime", ["CLinux", "Linux", "Cgroups", "QuickJSON", "OCI", "Faults", system]),
   library(
     "Snapshots",
