@@ -5,7 +5,7 @@ internal import SystemPackage
 /// is a certificate of ours.
 struct CertificateFolder {
   var authorities: [String] = []
-  var clientCertificates: [RegistryHost.ClientCertificate] = []
+  var clientCertificates: [RegistryPlace.ClientCertificate] = []
 
   /// The names that the folder of a registry may have: containerd also writes `HOST_PORT_`.
   static func names(of domain: String) -> [String] {

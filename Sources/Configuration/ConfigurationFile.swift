@@ -28,7 +28,7 @@ public struct ConfigurationFile: Sendable, Equatable {
   /// Registries that need neither TLS nor a certificate that is known.
   public var insecureRegistries: [InsecureRegistry] = []
   /// What is said of single registries, by host.
-  public var registries: [String: RegistrySettings] = [:]
+  public var registries: [String: RegistryEntry] = [:]
   /// The most bytes that images and build cache may take; nil for no bound.
   public var maxDisk: Int64?
 
@@ -71,14 +71,14 @@ public struct ConfigurationFile: Sendable, Equatable {
       try InsecureRegistry(parsing: text)
     }
     for (host, settings) in try top.members("registries") {
-      registries[try RegistryAddress.host(host, settings)] = try RegistrySettings(settings)
+      registries[try RegistryAddress.host(host, settings)] = try RegistryEntry(settings)
     }
     maxDisk = try top.value("max-disk") { value throws(Fault) in try ByteSize.parse(value) }
   }
 }
 
 /// What is said of one registry.
-public struct RegistrySettings: Sendable, Equatable {
+public struct RegistryEntry: Sendable, Equatable {
   /// Tried before the registry itself, in order.
   public var mirrors: [RegistryAddress] = []
   /// A file of certificates in PEM form that are trusted besides the system's.

@@ -18,9 +18,9 @@ struct HostsFile: Sendable {
   ]
 
   private let path: FilePath
-  private var mirrors: [RegistryHost] = []
+  private var mirrors: [RegistryPlace] = []
   /// nil: the registry of the image's name.
-  private var server: RegistryHost?
+  private var server: RegistryPlace?
 
   /// Reads the file in `folder`; nil when there is none.
   init?(folder: FilePath) throws(Fault) {
@@ -41,7 +41,7 @@ struct HostsFile: Sendable {
   }
 
   /// The mirrors and the registry: as the file names it, else `upstream`.
-  func hosts(upstream: RegistryHost) -> [RegistryHost] { mirrors + [server ?? upstream] }
+  func places(upstream: RegistryPlace) -> [RegistryPlace] { mirrors + [server ?? upstream] }
 
   private mutating func read(_ document: TOMLTable) throws(Fault) {
     for (key, _) in document.entries where !Self.hostKeys.contains(key) && key != "server" && key != "host" {
@@ -74,8 +74,8 @@ struct HostsFile: Sendable {
     }
   }
 
-  private func host(_ address: RegistryAddress, _ table: TOMLTable, isMirror: Bool) throws(Fault) -> RegistryHost {
-    var host = RegistryHost(address: address, isMirror: isMirror)
+  private func host(_ address: RegistryAddress, _ table: TOMLTable, isMirror: Bool) throws(Fault) -> RegistryPlace {
+    var host = RegistryPlace(address: address, isMirror: isMirror)
     var overridesPath = false
     for (key, value) in table.entries {
       switch key {
@@ -93,8 +93,8 @@ struct HostsFile: Sendable {
     return host
   }
 
-  private static func capabilities(_ value: TOMLValue) throws(Fault) -> RegistryHost.Capabilities {
-    var result: RegistryHost.Capabilities = []
+  private static func capabilities(_ value: TOMLValue) throws(Fault) -> RegistryPlace.Capabilities {
+    var result: RegistryPlace.Capabilities = []
     for text in try value.texts("capabilities") {
       switch text {
       case "pull": result.insert(.pull)
@@ -109,11 +109,11 @@ struct HostsFile: Sendable {
   /// Relative files are beside hosts.toml.
   private func file(_ name: String) -> String { path.removingLastComponent().pushing(FilePath(name)).string }
 
-  private func clients(_ value: TOMLValue) throws(Fault) -> [RegistryHost.ClientCertificate] {
+  private func clients(_ value: TOMLValue) throws(Fault) -> [RegistryPlace.ClientCertificate] {
     guard case .array(let items) = value else {
       return try value.texts("client").map { .init(certificate: file($0), key: nil) }
     }
-    var clients: [RegistryHost.ClientCertificate] = []
+    var clients: [RegistryPlace.ClientCertificate] = []
     for item in items {
       let names = try item.texts("client")
       guard (1...2).contains(names.count) else {

@@ -10,22 +10,22 @@ import Testing
   private let scratch = Scratch()
 
   private func hosts(_ configuration: String, report: @escaping @Sendable (String) -> Void = { _ in }) throws
-    -> RegistryHosts
+    -> RegistryPlaces
   {
     let path = try scratch.write("gantry.json", configuration)
-    return RegistryHosts(try LiveConfiguration(path: path, report: report), report: report)
+    return RegistryPlaces(try LiveConfiguration(path: path, report: report), report: report)
   }
 
   @Test func withoutConfigurationThereIsTheRegistryAlone() throws {
     let hosts = try hosts("{}")
-    let hub = try hosts.hosts(for: "docker.io")
+    let hub = try hosts.places(for: "docker.io")
     #expect(hub.map(\.address.text) == ["https://registry-1.docker.io/v2"])
     #expect(hub[0].capabilities == .all && !hub[0].isMirror && !hub[0].allowsPlain && !hub[0].skipsVerification)
     for local in ["localhost:5000", "127.0.0.1:5000", "127.8.0.1", "[::1]:5000"] {
-      let host = try #require(try hosts.hosts(for: local).first)
+      let host = try #require(try hosts.places(for: local).first)
       #expect(host.allowsPlain && host.skipsVerification, "\(local) is this machine")
     }
-    #expect(try hosts.hosts(for: "128.0.0.1:5000")[0].allowsPlain == false)
+    #expect(try hosts.places(for: "128.0.0.1:5000")[0].allowsPlain == false)
   }
 
   @Test func mirrorsComeFirstInOrder() throws {
@@ -37,7 +37,7 @@ import Testing
                       "a.example": {"ca": "/a.pem", "headers": {"X": "1"}}},
        "insecure-registries": ["b.example:5000"]}
       """)
-    let hub = try hosts.hosts(for: "docker.io")
+    let hub = try hosts.places(for: "docker.io")
     #expect(
       hub.map(\.address.text) == [
         "https://a.example/v2", "http://b.example:5000/v2", "https://c.example/v2", "https://registry-1.docker.io/v2",
@@ -46,16 +46,16 @@ import Testing
     #expect(hub[0].capabilities == [.pull, .resolve])
     #expect(hub[0].authorities == ["/a.pem"] && hub[0].headers.map(\.name) == ["X"])
     #expect(hub[1].allowsPlain && !hub[2].allowsPlain)
-    let other = try hosts.hosts(for: "r.example")
+    let other = try hosts.places(for: "r.example")
     #expect(other.map(\.allowsPlain) == [false, true])
     #expect(other[1].headers.isEmpty, "headers are for their own host")
   }
 
   @Test func networksAreMatchedByAddress() throws {
     let hosts = try hosts(#"{"insecure-registries": ["10.0.0.0/8", "fd00::/8"]}"#)
-    #expect(try hosts.hosts(for: "10.2.3.4:5000")[0].allowsPlain)
-    #expect(try hosts.hosts(for: "[fd12::1]:5000")[0].allowsPlain)
-    #expect(try hosts.hosts(for: "11.2.3.4:5000")[0].allowsPlain == false)
+    #expect(try hosts.places(for: "10.2.3.4:5000")[0].allowsPlain)
+    #expect(try hosts.places(for: "[fd12::1]:5000")[0].allowsPlain)
+    #expect(try hosts.places(for: "11.2.3.4:5000")[0].allowsPlain == false)
   }
 
   @Test func dockersCertificatesAreFound() throws {
@@ -63,7 +63,7 @@ import Testing
     for name in ["ca.crt", "client.cert", "client.key", "other.cert", "README"] {
       try scratch.write("certs.d/r.example:5000/\(name)", "")
     }
-    let host = try #require(try hosts.hosts(for: "r.example:5000").first)
+    let host = try #require(try hosts.places(for: "r.example:5000").first)
     let folder = scratch.path.appending("certs.d").appending("r.example:5000").string
     #expect(host.authorities == [folder + "/ca.crt"])
     #expect(
@@ -71,7 +71,7 @@ import Testing
         .init(certificate: folder + "/client.cert", key: folder + "/client.key"),
         .init(certificate: folder + "/other.cert", key: nil),
       ])
-    #expect(try hosts.hosts(for: "r.example")[0].authorities.isEmpty, "another port is another registry")
+    #expect(try hosts.places(for: "r.example")[0].authorities.isEmpty, "another port is another registry")
   }
 
   @Test func hostsFileKeepsItsOrder() throws {
@@ -96,7 +96,7 @@ import Testing
         client = "one.pem"
         header = { x = "1" }
       """)
-    let found = try hosts.hosts(for: "r.example:5000")
+    let found = try hosts.places(for: "r.example:5000")
     #expect(
       found.map(\.address.text) == [
         "https://z.example/v2", "http://a.example:80", "https://m.example/v2/x", "https://upstream.example/v2",
@@ -115,13 +115,13 @@ import Testing
     #expect(found[1].capabilities == .all)
 
     try scratch.write("certs.d/r.example:5000/hosts.toml", "[host.\"https://z.example\"]\ncolour = 1")
-    #expect(try hosts.hosts(for: "r.example:5000") == found)
+    #expect(try hosts.places(for: "r.example:5000") == found)
     #expect(reports.withLock { $0.last }?.contains("colour is not a setting of a host") == true)
     try scratch.write("certs.d/r.example_5001_/hosts.toml", "server = \"https://other.example\"")
-    #expect(try hosts.hosts(for: "r.example:5001").map(\.address.text) == ["https://other.example/v2"])
+    #expect(try hosts.places(for: "r.example:5001").map(\.address.text) == ["https://other.example/v2"])
     try scratch.write("certs.d/_default/hosts.toml", "[host.\"https://cache.example\"]")
     #expect(
-      try hosts.hosts(for: "any.example").map(\.address.text) == [
+      try hosts.places(for: "any.example").map(\.address.text) == [
         "https://cache.example/v2", "https://any.example/v2",
       ])
   }
@@ -151,7 +151,7 @@ import Testing
   func wrongHostsFilesAreRefused(text: String, words: String) throws {
     let hosts = try hosts("{}")
     let path = try scratch.write("certs.d/r.example/hosts.toml", text)
-    let refusal = refusal { _ = try hosts.hosts(for: "r.example") }
+    let refusal = refusal { _ = try hosts.places(for: "r.example") }
     #expect(refusal.hasPrefix("\(path): ") && refusal.contains(words), "\(refusal)")
   }
 

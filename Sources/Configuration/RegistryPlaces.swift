@@ -11,7 +11,7 @@ internal import SystemPackage
 /// 3. nobody: the registry alone.
 ///
 /// `HOST/{*.crt,*.cert,*.key}` (Docker's) and `insecure-registries` count for every place that 1 and 3 name.
-public final class RegistryHosts: Sendable {
+public final class RegistryPlaces: Sendable {
   private let configuration: LiveConfiguration
   private let report: @Sendable (String) -> Void
   /// The last `hosts.toml` of each folder that could be read.
@@ -27,16 +27,16 @@ public final class RegistryHosts: Sendable {
   /// Reads files and may ask the resolver: to be called where waiting is allowed.
   ///
   /// Throws `invalidArgument` for a `hosts.toml` that is wrong and was not right before.
-  public func hosts(for domain: String) throws(Fault) -> [RegistryHost] {
+  public func places(for domain: String) throws(Fault) -> [RegistryPlace] {
     let file = configuration.current
     let settings = file.registries[domain]
     var mirrors = settings?.mirrors ?? []
     if domain == Self.hub { mirrors = file.registryMirrors + mirrors }
     if settings == nil, mirrors.isEmpty, let hosts = try hostsFile(domain) {
-      return hosts.hosts(upstream: upstream(domain, file))
+      return hosts.places(upstream: upstream(domain, file))
     }
     return mirrors.map { address in
-      var host = RegistryHost(address: address.withAPI, capabilities: [.pull, .resolve], isMirror: true)
+      var host = RegistryPlace(address: address.withAPI, capabilities: [.pull, .resolve], isMirror: true)
       dress(&host, file)
       return host
     } + [upstream(domain, file)]
@@ -44,18 +44,18 @@ public final class RegistryHosts: Sendable {
 
   private static let hub = "docker.io"
 
-  private func upstream(_ domain: String, _ file: ConfigurationFile) -> RegistryHost {
+  private func upstream(_ domain: String, _ file: ConfigurationFile) -> RegistryPlace {
     let authority = domain == Self.hub ? "registry-1.docker.io" : domain
-    var host = RegistryHost(address: RegistryAddress(authority: authority).withAPI)
+    var host = RegistryPlace(address: RegistryAddress(authority: authority).withAPI)
     dress(&host, file)
     return host
   }
 
   /// Adds certificates, headers and the insecure switch of the host's own settings.
-  private func dress(_ host: inout RegistryHost, _ file: ConfigurationFile) {
+  private func dress(_ host: inout RegistryPlace, _ file: ConfigurationFile) {
     let authority = host.address.authority
     let name = authority == "registry-1.docker.io" ? Self.hub : authority
-    let settings = file.registries[name] ?? RegistrySettings()
+    let settings = file.registries[name] ?? RegistryEntry()
     let folder = CertificateFolder.first(for: name, in: configuration.certificateFolders)
     host.authorities = settings.ca.map { [$0] } ?? folder.authorities
     host.clientCertificates =

@@ -1,5 +1,5 @@
 /// One place to ask for what a registry has: the registry itself, or a mirror of it. How it is reached is all in here.
-public struct RegistryHost: Sendable, Hashable {
+public struct RegistryPlace: Sendable, Hashable {
   /// What a place may be asked for.
   public struct Capabilities: OptionSet, Sendable, Hashable {
     /// The bits.
