@@ -11,6 +11,9 @@ struct EngineService: Sendable, Equatable {
   /// The socket's file name in the state folder.
   let socket: String
 
+  /// Whether it takes --config, and reads that file again on SIGHUP.
+  var readsConfiguration: Bool { name == "image" || name == "gateway" }
+
   /// The executable's file name.
   static let executable = "gantryd"
 
