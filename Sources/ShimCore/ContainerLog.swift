@@ -43,6 +43,9 @@ final class ContainerLog {
   /// Whether the container must wait for the delivery of its log.
   var isCongested: Bool { delivery?.isCongested(buffer.count) ?? false }
 
+  /// How many bytes of output may be read at once.
+  var readable: Int { delivery?.readable(buffer.count) ?? .max }
+
   /// Whether a part is being compressed.
   var isBusy: Bool { compressor?.isBusy ?? false }
 

@@ -1,5 +1,6 @@
 internal import Glibc
 internal import Linux
+internal import LogFormat
 internal import Protocol
 internal import SystemPackage
 
@@ -44,11 +45,20 @@ final class LogDeliveryLink {
     start()
   }
 
-  /// Whether the container has to wait, when so many bytes more are about to be written.
+  /// Whether the container has to wait, while `buffered` bytes are still to be written to the file.
   func isCongested(_ buffered: Int) -> Bool {
-    // Never more than the file's parts hold: what was not delivered must not be rotated away.
-    delivery.blocking
-      && file.position + UInt64(buffered) > delivered + min(UInt64(max(delivery.maxBuffer, 0)), file.keptBytes)
+    delivery.blocking && undelivered(buffered) > min(Int(clamping: max(delivery.maxBuffer, 0)), file.keptBytes / 2)
+  }
+
+  /// How many bytes of output may be read, so that even as lines of one byte they take no part of the log away that was
+  /// not delivered. At least half of the log's parts are free while nothing is congested.
+  func readable(_ buffered: Int) -> Int {
+    guard delivery.blocking else { return .max }
+    return max(1, (file.keptBytes - undelivered(buffered)) / (LogRecord.overhead + 1))
+  }
+
+  private func undelivered(_ buffered: Int) -> Int {
+    Int(clamping: file.position + UInt64(buffered)) - Int(clamping: delivered)
   }
 
   /// The log has grown.

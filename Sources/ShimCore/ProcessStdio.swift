@@ -30,6 +30,8 @@ final class ProcessStdio {
   private var holdTimer: Int?
   private var exited = false
   private var exitRecorded = false
+  /// Whether a log whose delivery is behind holds the output back.
+  private var waitsForLog = true
   private var pacer = ReadPacer()
 
   /// All output has been read, logged and handed to clients (which may still be taking it).
@@ -134,25 +136,31 @@ final class ProcessStdio {
     if isFinished { for client in clients { client.end() } }
   }
 
-  /// The process has ended: reads what it wrote to the last byte, then finishes.
+  /// The process has ended: reads what it wrote to the last byte, then finishes. A log whose delivery is behind gets some
+  /// time to catch up with what the pipes still hold.
   func processExited() {
     exited = true
     input?.close()
     resumeReading()
+    guard !isFinished, log?.isCongested ?? false else { return }
+    loop.after(milliseconds: Self.patienceAfterEnd) { [weak self] in
+      self?.waitsForLog = false
+      self?.resumeReading()
+    }
   }
 
   /// Stops everything: drops clients, reads what is there into the log, closes.
   func shutDown() {
     endHold()
     exited = true
+    waitsForLog = false
     for client in clients { client.close() }
     input?.close()
     for index in outputs.indices { readAll(index) }
   }
 
-  /// After the process's end only what the pipes still hold is to come: the log's delivery does not hold that back.
   private var isCongested: Bool {
-    clients.contains { $0.isCongested } || (!exited && log?.isCongested ?? false)
+    clients.contains { $0.isCongested } || (waitsForLog && log?.isCongested ?? false)
   }
 
   /// The delivery of the log may have caught up.
@@ -189,12 +197,12 @@ final class ProcessStdio {
   private func read(_ index: Int) -> Bool {
     guard outputs[index].open else { return false }
     let output = outputs[index]
-    let count = Glibc.read(output.fd, scratch.base, ScratchBuffer.size)
+    let count = Glibc.read(output.fd, scratch.base, min(ScratchBuffer.size, log?.readable ?? .max))
     if count > 0 {
       let bytes = UnsafeRawBufferPointer(start: scratch.base, count: count)
       scratch.used(count)
-      pacer.didRead(count)
-      if count >= Self.usualPipe, !output.widened { widen(index) }
+      pacer.didRead(count, ofRoom: output.widened ? ScratchBuffer.size : Self.usualPipe)
+      if count >= Self.usualPipe / 2, !output.widened { widen(index) }
       log?.append(output.stream, bytes, time: .now())
       for client in clients { client.send(output.stream, bytes) }
       if isCongested { updateReading() }
@@ -214,6 +222,8 @@ final class ProcessStdio {
     _ = fcntl(outputs[index].fd, Self.setPipeSize, Int32(ScratchBuffer.size))
   }
 
+  /// Milliseconds after the process's end for which a log's delivery may hold back what the pipes still have.
+  private static let patienceAfterEnd = 10_000
   private static let usualPipe = 65_536
   /// F_SETPIPE_SZ (linux/fcntl.h), a macro that Swift does not see.
   private static let setPipeSize: Int32 = 1031
@@ -261,32 +271,42 @@ final class ScratchBuffer {
   }
 }
 
-/// Lets a pipe fill while a process writes many small pieces in a row: one wake-up then carries hundreds of lines.
+/// Lets a pipe fill while a process writes many small pieces in a row: one wake-up then carries hundreds of lines. A
+/// process that fills its pipe meanwhile is not kept waiting: the pause shrinks to what it needs for about half of it.
 struct ReadPacer {
   private var last = 0
   private var streak = 0
+  private var pauseNanoseconds = longestPause
 
   /// Small reads this close together (nanoseconds) are a burst.
   private static let burstGap = 100_000
   private static let burstLength = 32
-  private static let pauseNanoseconds = 200_000
+  private static let longestPause = 200_000
+  /// A shorter pause costs more than it saves.
+  private static let shortestPause = 20_000
 
-  mutating func didRead(_ count: Int) {
+  /// Takes note of a read of `count` bytes from a pipe that holds `room`.
+  mutating func didRead(_ count: Int, ofRoom room: Int) {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)
     let now = time.tv_sec * 1_000_000_000 + time.tv_nsec
     let gap = now - last
     last = now
-    if count < 32768 && gap < Self.burstGap + (streak > Self.burstLength ? 2 * Self.pauseNanoseconds : 0) {
+    if count < room / 2 && gap < Self.burstGap + (streak > Self.burstLength ? 2 * pauseNanoseconds : 0) {
       streak += 1
-    } else if count < 32768 || gap > 1_000_000 {
+    } else if count < room / 2 || gap > 1_000_000 {
       streak = 0
+    }
+    if count > room / 4 * 3 {
+      pauseNanoseconds /= 2
+    } else if count < room / 4 {
+      pauseNanoseconds = min(max(pauseNanoseconds, Self.shortestPause) * 2, Self.longestPause)
     }
   }
 
-  func pause() {
-    guard streak > Self.burstLength else { return }
-    var time = timespec(tv_sec: 0, tv_nsec: Self.pauseNanoseconds)
+  mutating func pause() {
+    guard streak > Self.burstLength, pauseNanoseconds >= Self.shortestPause else { return }
+    var time = timespec(tv_sec: 0, tv_nsec: pauseNanoseconds)
     nanosleep(&time, nil)
   }
 }

@@ -39,7 +39,7 @@ public final class RotatingLog {
   var position: UInt64 { base + UInt64(size) }
 
   /// What is still in the file and its parts, wherever the next rotation falls: the oldest part may go at any moment.
-  var keptBytes: UInt64 { maxSize <= 0 ? .max : UInt64(maxFiles > 1 ? maxSize * (maxFiles - 1) : maxSize / 2) }
+  var keptBytes: Int { maxSize <= 0 ? .max : maxSize * (maxFiles - 1) }
 
   /// Numbers of the parts that lie there uncompressed, the oldest first.
   var uncompressedParts: [Int] { (1..<max(maxFiles, 1)).reversed().filter { access(part($0), F_OK) == 0 } }
