@@ -65,6 +65,7 @@ let layer1: [Target] = [
     name: "Seccomp", dependencies: ["CSeccomp", "Faults", "OCI"], exclude: ["Resources/NOTICE"],
     resources: [.embedInCode("Resources/seccomp-default.json")], swiftSettings: swiftSettings),
   library("LogFiles", ["CISAL", "LogFormat"]),
+  library("Configuration", ["JSONRPC", "Linux", "Faults", system]),
   library("Tar", ["CArchive", "CLinux", "Linux", "Faults", system]),
   library("Archive", ["Tar", "CArchive", "CISAL", "CZstd", "CLinux", "Linux", "Faults", "OCI", crypto, system]),
 ]
@@ -72,9 +73,13 @@ let layer1: [Target] = [
 let layer2: [Target] = [
   library("RPCService", ["JSONRPC", "Protocol", "Linux", "Faults", log, system] + nio),
   library("ContentStore", ["Linux", "OCI", "Faults", crypto, system]),
+  library("Registry", ["CCurl", "Linux", "OCI", "Faults"]),
   library(
     "Images",
-    ["ContentStore", "Archive", "Tar", "Linux", "OCI", "JSONRPC", "Protocol", "Faults", crypto, grdb, log, system]),
+    [
+      "ContentStore", "Registry", "Archive", "Tar", "Linux", "OCI", "JSONRPC", "Protocol", "Faults", crypto, grdb, log,
+      system,
+    ]),
   library("Runtime", ["CLinux", "Linux", "Cgroups", "QuickJSON", "OCI", "Faults", system]),
   library(
     "Snapshots",
@@ -93,7 +98,10 @@ let layer2: [Target] = [
     "Tasks", ["ShimCore", "CLinux", "Linux", "Cgroups", "Seccomp", "OCI", "JSONRPC", "Protocol", "Faults", log, system]),
   library(
     "Engine",
-    ["JSONRPC", "Linux", "LogFiles", "LogFormat", "OCI", "Protocol", "Faults", crypto, grdb, log, system, yams]),
+    [
+      "Configuration", "JSONRPC", "Linux", "LogFiles", "LogFormat", "OCI", "Protocol", "Faults", crypto, grdb, log,
+      system, yams,
+    ]),
   library(
     "LogDelivery",
     ["CCurl", "CISAL", "JSONRPC", "LogFiles", "LogFormat", "Linux", "Protocol", "Faults", crypto, cryptoExtras, system]),
@@ -102,10 +110,13 @@ let layer2: [Target] = [
 let services: [Target] = [
   service(
     "GatewayDaemon", "Gateway",
-    ["Engine", "RPCService", "Protocol", "JSONRPC", "Linux", "Faults", argumentParser, log, system]),
+    ["Configuration", "Engine", "RPCService", "Protocol", "JSONRPC", "Linux", "Faults", argumentParser, log, system]),
   service(
     "ImageDaemon", "Image",
-    ["Images", "RPCService", "Protocol", "JSONRPC", "ContentStore", "Linux", "Faults", argumentParser, log, system]),
+    [
+      "Configuration", "Images", "RPCService", "Protocol", "JSONRPC", "ContentStore", "Linux", "Faults",
+      argumentParser, log, system,
+    ]),
   service(
     "SnapshotDaemon", "Snapshot",
     ["Snapshots", "Archive", "Tar", "RPCService", "Protocol", "Linux", "Faults", argumentParser, log, system]),
@@ -177,6 +188,7 @@ let allTests: [Target] = [
     "RuntimeCLITests", [testSupport, "RuntimeCLI", "Runtime", "Linux", "QuickJSON", "OCI", "Faults", system]),
   tests("OCITests", ["OCI", "Faults"]),
   tests("CLITests", ["CLI", "Tar", "JSONRPC", "Protocol", "Linux", "Faults", system]),
+  tests("ConfigurationTests", ["Configuration", "Faults", system]),
   tests("ContentStoreTests", ["ContentStore", "OCI", "Faults", system]),
   tests("ImagesTests", ["Images", "ContentStore", "JSONRPC", "OCI", "Faults", log, system]),
   tests(

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Configuration
 import Engine
 import Faults
 import Glibc
@@ -21,6 +22,8 @@ struct GatewayCommand: AsyncParsableCommand {
   var group: String?
   @Option(help: "The least important messages to write: trace, debug, info, notice, warning, error or critical.")
   var logLevel = "info"
+  @Option(help: "The configuration file (default: /etc/gantry/gantry.json, which may be missing).")
+  var config: String?
   @Option(help: "Seconds to wait at the start for the snapshot and task services.")
   var patience = 30
 
@@ -41,6 +44,9 @@ struct GatewayCommand: AsyncParsableCommand {
         name: "gantryd", socket: "gantry.sock", folder: "gateway", root: FilePath(root), state: FilePath(state),
         group: group, logLevel: logLevel)
     ) { (service: ServiceContext) async throws(Fault) -> ServiceParts in
+      let configuration = try LiveConfiguration(path: config.map { FilePath($0) }) {
+        service.logger.notice("\($0)")
+      }
       let clients = Clients(state: service.state)
       let engine: Engine
       do {
@@ -49,7 +55,7 @@ struct GatewayCommand: AsyncParsableCommand {
           tasks: TaskClient(clients.task),
           settings: EngineSettings(
             folder: service.folder.string, state: service.state.string, group: service.gid, services: clients.endpoints,
-            userRemap: usernsRemap),
+            userRemap: usernsRemap, configuration: configuration),
           log: service.logger)
       } catch {
         throw Fault(describing: error)
@@ -62,7 +68,8 @@ struct GatewayCommand: AsyncParsableCommand {
           watch.end()
           await engine.shutdown()
           clients.close()
-        })
+        },
+        onReload: { configuration.reload() })
     }
   }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Configuration
 import Faults
 import Glibc
 import Images
@@ -15,6 +16,7 @@ struct ImageOptions: ParsableCommand {
   @Option(help: "The folder of sockets.") var state = "/run/gantry"
   @Option(help: "The group that may connect besides root.") var group: String?
   @Option(help: "trace, debug, info, notice, warning, error or critical.") var logLevel = "info"
+  @Option(help: "The configuration file (default: /etc/gantry/gantry.json, which may be missing).") var config: String?
   @Option(help: "Serve as this user; what is in ROOT/image becomes the user's.") var user: String?
   @Option(help: "The most bytes that an archive may have after decompression.") var importLimit: Int64 = 256 << 30
 }
@@ -45,10 +47,15 @@ public enum ImageDaemon {
       let store = try ImageStore(
         root: place.content, limits: ImportLimits(expandedBytes: options.importLimit), isLocked: true,
         log: service.logger)
+      let configuration = try LiveConfiguration(path: options.config.map { FilePath($0) }) {
+        service.logger.notice("\($0)")
+      }
       service.logger.info("confined", metadata: ["rights": "\(place.summary)"])
       let streams = try service.streamServer("image.stream.sock")
       return ServiceParts(
-        table: ImageDispatch.table(Handlers(store: store, transfers: Transfers(store, streams))), onShutdown: { streams.close() })
+        table: ImageDispatch.table(Handlers(store: store, transfers: Transfers(store, streams))),
+        onShutdown: { streams.close() },
+        onReload: { configuration.reload() })
     }
   }
 }

@@ -1,3 +1,4 @@
+public import Configuration
 public import Faults
 import JSONRPC
 import Linux
@@ -20,11 +21,13 @@ public struct EngineSettings: Sendable {
   public var userRemap: String?
   /// The folder of passwd, group, subuid and subgid.
   public var accounts: String
+  /// `gantry.json` as it is now; nil where there is none.
+  public var configuration: LiveConfiguration?
 
   /// Takes them.
   public init(
     folder: String, state: String, group: UInt32?, services: [ServiceEndpoint] = [], userRemap: String? = nil,
-    accounts: String = "/etc"
+    accounts: String = "/etc", configuration: LiveConfiguration? = nil
   ) {
     self.folder = folder
     self.state = state
@@ -32,6 +35,7 @@ public struct EngineSettings: Sendable {
     self.services = services
     self.userRemap = userRemap
     self.accounts = accounts
+    self.configuration = configuration
   }
 }
 

@@ -67,13 +67,17 @@ public struct ServiceParts: Sendable {
   public var deadlineMilliseconds: Int
   /// Runs when the service stops, after the last call.
   public var onShutdown: @Sendable () async -> Void
+  /// Runs on SIGHUP, on a thread that may wait: reads the configuration again.
+  public var onReload: @Sendable () -> Void
 
   /// Takes everything.
   public init(
-    table: RPCTable, deadlineMilliseconds: Int = 60_000, onShutdown: @escaping @Sendable () async -> Void = {}
+    table: RPCTable, deadlineMilliseconds: Int = 60_000, onShutdown: @escaping @Sendable () async -> Void = {},
+    onReload: @escaping @Sendable () -> Void = {}
   ) {
     self.table = table
     self.deadlineMilliseconds = deadlineMilliseconds
     self.onShutdown = onShutdown
+    self.onReload = onReload
   }
 }

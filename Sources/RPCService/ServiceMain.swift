@@ -10,6 +10,7 @@ internal import SystemPackage
 ///
 /// ```
 /// folders, lock → start(context) → socket (0660) → READY=1 → … SIGTERM → no new calls, 10 s for running ones → onShutdown
+///                                                           └ SIGHUP → onReload
 /// ```
 public enum ServiceMain {
   /// Runs the service until SIGTERM or SIGINT. What prevents its start is said in one sentence, with exit code 1.
@@ -63,7 +64,7 @@ public enum ServiceMain {
     logger.info("ready", metadata: ["version": "\(GantryVersion.current)", "socket": "\(options.socket)"])
     SystemdNotice.send("READY=1")
 
-    await StopSignals.wait(signals)
+    await StopSignals.wait(signals, onReload: parts.onReload)
     SystemdNotice.send("STOPPING=1")
     logger.info("stopping")
     await server.shutDown()

@@ -6,7 +6,7 @@ internal import SystemPackage
 /// What the signal handler writes to. Unsafe but right: written once, before the handler is installed.
 nonisolated(unsafe) private var stopSignalPipe: Int32 = -1
 
-/// Waits for SIGTERM or SIGINT without blocking a signal: what a service starts inherits nothing of it.
+/// Waits for SIGTERM or SIGINT, and hears SIGHUP, without blocking a signal: what a service starts inherits nothing of it.
 enum StopSignals {
   /// From now on the signals wake `wait` instead of killing the service.
   ///
@@ -21,8 +21,8 @@ enum StopSignals {
       throw Fault(.internal, "cannot wait for signals", cause: ["\(error)"])
     }
     var action = sigaction()
-    action.__sigaction_handler.sa_handler = { _ in
-      var byte: UInt8 = 1
+    action.__sigaction_handler.sa_handler = { signal in
+      var byte = UInt8(truncatingIfNeeded: signal)
       let saved = errno
       _ = write(stopSignalPipe, &byte, 1)
       errno = saved
@@ -30,15 +30,21 @@ enum StopSignals {
     action.sa_flags = Int32(SA_RESTART)
     sigaction(SIGTERM, &action, nil)
     sigaction(SIGINT, &action, nil)
+    sigaction(SIGHUP, &action, nil)
     return reader
   }
 
-  /// Returns when one of the signals came.
-  static func wait(_ reader: Int32) async {
+  /// Returns when the service has to stop; until then calls `onReload` for each SIGHUP.
+  static func wait(_ reader: Int32, onReload: @escaping @Sendable () -> Void) async {
     await withCheckedContinuation { continuation in
       let started = DetachedThread.start {
         var byte: UInt8 = 0
-        while read(reader, &byte, 1) < 0, errno == EINTR {}
+        while true {
+          let count = read(reader, &byte, 1)
+          if count < 0, errno == EINTR { continue }
+          guard count == 1, Int32(byte) == SIGHUP else { break }
+          onReload()
+        }
         continuation.resume()
       }
       if !started { continuation.resume() }

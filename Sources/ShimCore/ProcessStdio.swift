@@ -201,8 +201,8 @@ final class ProcessStdio {
     if count > 0 {
       let bytes = UnsafeRawBufferPointer(start: scratch.base, count: count)
       scratch.used(count)
-      pacer.didRead(count)
-      if count >= Self.usualPipe, !output.widened { widen(index) }
+      pacer.didRead(count, ofRoom: output.widened ? ScratchBuffer.size : Self.usualPipe)
+      if count >= Self.usualPipe / 2, !output.widened { widen(index) }
       log?.append(output.stream, bytes, time: .now())
       for client in clients { client.send(output.stream, bytes) }
       if isCongested { updateReading() }
@@ -271,32 +271,42 @@ final class ScratchBuffer {
   }
 }
 
-/// Lets a pipe fill while a process writes many small pieces in a row: one wake-up then carries hundreds of lines.
+/// Lets a pipe fill while a process writes many small pieces in a row: one wake-up then carries hundreds of lines. A
+/// process that fills its pipe meanwhile is not kept waiting: the pause shrinks to what it needs for about half of it.
 struct ReadPacer {
   private var last = 0
   private var streak = 0
+  private var pauseNanoseconds = longestPause
 
   /// Small reads this close together (nanoseconds) are a burst.
   private static let burstGap = 100_000
   private static let burstLength = 32
-  private static let pauseNanoseconds = 200_000
+  private static let longestPause = 200_000
+  /// A shorter pause costs more than it saves.
+  private static let shortestPause = 20_000
 
-  mutating func didRead(_ count: Int) {
+  /// Takes note of a read of `count` bytes from a pipe that holds `room`.
+  mutating func didRead(_ count: Int, ofRoom room: Int) {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)
     let now = time.tv_sec * 1_000_000_000 + time.tv_nsec
     let gap = now - last
     last = now
-    if count < 32768 && gap < Self.burstGap + (streak > Self.burstLength ? 2 * Self.pauseNanoseconds : 0) {
+    if count < room / 2 && gap < Self.burstGap + (streak > Self.burstLength ? 2 * pauseNanoseconds : 0) {
       streak += 1
-    } else if count < 32768 || gap > 1_000_000 {
+    } else if count < room / 2 || gap > 1_000_000 {
       streak = 0
+    }
+    if count > room / 4 * 3 {
+      pauseNanoseconds /= 2
+    } else if count < room / 4 {
+      pauseNanoseconds = min(max(pauseNanoseconds, Self.shortestPause) * 2, Self.longestPause)
     }
   }
 
-  func pause() {
-    guard streak > Self.burstLength else { return }
-    var time = timespec(tv_sec: 0, tv_nsec: Self.pauseNanoseconds)
+  mutating func pause() {
+    guard streak > Self.burstLength, pauseNanoseconds >= Self.shortestPause else { return }
+    var time = timespec(tv_sec: 0, tv_nsec: pauseNanoseconds)
     nanosleep(&time, nil)
   }
 }

@@ -5,6 +5,8 @@
 #pragma once
 #include <stddef.h>
 
+#include "cmulti.h"
+
 /* One handle, which keeps its connection for the next request. */
 typedef struct cc_handle cc_handle;
 

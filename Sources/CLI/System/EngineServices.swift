@@ -11,6 +11,9 @@ struct EngineService: Sendable, Equatable {
   /// The socket's file name in the state folder.
   let socket: String
 
+  /// Whether it takes --config, and reads that file again on SIGHUP.
+  var readsConfiguration: Bool { name == "image" || name == "gateway" }
+
   /// The executable's file name.
   static let executable = "gantryd"
 
@@ -99,21 +102,8 @@ enum EnginePrograms {
 
 /// What the services are started with, whoever starts them.
 enum ServiceEnvironment {
-  /// What variables begin with that log drivers need: credentials, and the way out of the machine.
-  private static let passedOn = [
-    "AWS_", "GOOGLE_", "GCE_METADATA_", "CLOUDSDK_", "HOME=", "HTTP_PROXY=", "HTTPS_PROXY=", "NO_PROXY=", "http_proxy=",
-    "https_proxy=", "no_proxy=", "SSL_CERT_",
-  ]
-
   /// A path and a language that are always the same, and of this process's variables those that services read.
   static var variables: [String] {
-    var found = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"]
-    var next = environ
-    while let entry = next.pointee {
-      let text = String(cString: entry)
-      if passedOn.contains(where: text.hasPrefix) { found.append(text) }
-      next += 1
-    }
-    return found
+    ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"] + OutboundEnvironment.entries
   }
 }

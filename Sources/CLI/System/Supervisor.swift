@@ -3,7 +3,8 @@ internal import Linux
 internal import SystemPackage
 
 /// Keeps the services running where systemd does not: starts each, restarts one that dies (after a pause that doubles from
-/// 0.1 to 10 seconds and is forgotten once the service stood for one), bounds the log files, and stops all on SIGTERM.
+/// 0.1 to 10 seconds and is forgotten once the service stood for one), bounds the log files, hands SIGHUP on, and stops all
+/// on SIGTERM.
 ///
 /// It never touches shims or containers: these are nobody's children, and go on whatever happens here. The services get
 /// SIGTERM when the supervisor dies, so that no half of an engine is left without somebody who restarts it.
@@ -23,6 +24,8 @@ final class Supervisor {
     var logLevel: String?
     /// For gantryd alone.
     var userRemap: String?
+    /// For the services that read it.
+    var configuration: String?
   }
 
   private enum Condition {
@@ -97,7 +100,10 @@ final class Supervisor {
       }
       poll(&fds, nfds_t(fds.count), Int32(max(wake - Self.now, 0)))
       while let (signal, sender) = try? signals.next() {
-        guard signal != SIGHUP else { continue }
+        guard signal != SIGHUP else {
+          reload()
+          continue
+        }
         note("process \(sender) sent signal \(signal)")
         return stop()
       }
@@ -115,6 +121,7 @@ final class Supervisor {
     if let group = settings.group { arguments += ["--group", group] }
     if let level = settings.logLevel { arguments += ["--log-level", level] }
     if let remap = settings.userRemap, service.name == "gateway" { arguments += ["--userns-remap", remap] }
+    if let file = settings.configuration, service.readsConfiguration { arguments += ["--config", file] }
     do {
       let log = try openat2(
         nil, settings.places.log(service.program).string, [.writeOnly, .create, .append, .noFollow], mode: 0o600)
@@ -150,6 +157,13 @@ final class Supervisor {
       if Self.now - since >= Self.standing { entries[index].pause = Self.shortestPause }
       pause(index)
       note("\(entries[index].service.program) (process \(pid)) \(Self.words(exit)); it starts again")
+    }
+  }
+
+  /// Lets the services read their configuration again.
+  private func reload() {
+    for entry in entries where entry.service.readsConfiguration {
+      if case .running(let pid, _, _) = entry.condition { kill(pid, SIGHUP) }
     }
   }
 

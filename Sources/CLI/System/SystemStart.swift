@@ -19,6 +19,9 @@ struct SystemStart: Command {
     .value("bin-dir", nil, "folder", "Where the services' programs are (default: beside gantry, or in libexec)") {
       $0.programs = $1
     },
+    .value("config", nil, "file", "Configuration file (default: /etc/gantry/gantry.json, where there is one)") {
+      $0.configuration = $1
+    },
     .value("group", nil, "name", "Group that may use the engine (default: gantry, where there is one)") {
       $0.group = $1
     },
@@ -33,6 +36,7 @@ struct SystemStart: Command {
   ]
 
   var programs: String?
+  var configuration: String?
   var group: String?
   var logLevel: String?
   var userRemap: String?
@@ -50,6 +54,11 @@ struct SystemStart: Command {
         throw CommandFailure(
           "under systemd --userns-remap is an option of gantryd's unit: run `systemctl edit gantryd` and add it to ExecStart"
         )
+      }
+      if configuration != nil {
+        throw CommandFailure(
+          "under systemd --config is an option of the units: use /etc/gantry/gantry.json, or run `systemctl edit` for "
+            + "gantryd and gantry-imaged and add it to ExecStart")
       }
       try Systemd.run("start")
       try waitUntilAnswering(places, supervisor: nil)
@@ -88,6 +97,9 @@ struct SystemStart: Command {
     if let group = group ?? Groups.standard { arguments += ["--group", group] }
     if let logLevel { arguments += ["--log-level", logLevel] }
     if let userRemap { arguments += ["--userns-remap", userRemap] }
+    if let configuration {
+      arguments += ["--config", AbsolutePath.join(WorkingFolder.path, configuration)]
+    }
     let request = SpawnRequest(
       .path(FilePath(try EnginePrograms.ownPath())), arguments: arguments,
       environment: ServiceEnvironment.variables,
@@ -147,9 +159,11 @@ struct SystemSupervise: Command {
     .value("group", nil, "name", "Group that may use the engine") { $0.group = $1 },
     .value("log-level", nil, "level", "Log level of the services") { $0.logLevel = $1 },
     .value("userns-remap", nil, "string", "Whose ids containers get") { $0.userRemap = $1 },
+    .value("config", nil, "file", "Configuration file") { $0.configuration = $1 },
   ]
 
   var programs: String?
+  var configuration: String?
   var group: String?
   var logLevel: String?
   var userRemap: String?
@@ -157,7 +171,7 @@ struct SystemSupervise: Command {
   func run(in session: Session) throws -> Int32 {
     let settings = Supervisor.Settings(
       places: EnginePlaces(session.options), programs: try EnginePrograms.folder(programs), group: group,
-      logLevel: logLevel, userRemap: userRemap)
+      logLevel: logLevel, userRemap: userRemap, configuration: configuration)
     try Supervisor.holdingLock(settings).run()
     return 0
   }
