@@ -14,7 +14,7 @@ extension Handlers {
       return (diffID: try Digest(parsing: layer.diffID), size: layer.size)
     }
     var request = CommitRequest(
-      parent: parent, layer: layer, execution: params.config, created: params.created ?? Timestamp.text(seconds: Date().timeIntervalSince1970))
+      parent: parent, layer: layer, execution: params.config, created: params.created ?? Self.now)
     request.author = params.author
     request.comment = params.comment
     request.createdBy = params.createdBy

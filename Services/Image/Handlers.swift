@@ -16,7 +16,12 @@ struct Handlers: ImageService {
   func openImport(
     _ params: ImageAPI.OpenImportParams, _ context: CallContext
   ) async throws(Fault) -> ImageAPI.OpenImportResult {
-    let (name, address) = try transfers.openImport(ImportRequest(names: params.names ?? [], platform: params.platform))
+    let (name, address) = try transfers.openImport(
+      ImportRequest(
+        names: params.names ?? [], platform: params.platform,
+        fileSystem: params.fileSystem.map {
+          .init(execution: $0.config, comment: $0.comment, created: $0.created ?? Self.now)
+        }))
     return .init(import: name, stream: address)
   }
 
@@ -94,6 +99,8 @@ struct Handlers: ImageService {
     let usage = try await blocking { () throws(Fault) in try store.usage() }
     return .init(blobs: Int64(usage.blobs), bytes: usage.bytes)
   }
+
+  static var now: String { Timestamp.text(seconds: Date().timeIntervalSince1970) }
 
   static func layer(_ layer: Images.LayerSource) -> Protocol.LayerSource {
     .init(

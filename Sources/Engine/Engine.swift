@@ -61,6 +61,8 @@ public final class Engine: Sendable {
   let imageCache = ImageCache()
   let background = BackgroundWork()
   let copies = CopyDirectory()
+  /// Saves of images, the same way.
+  let saves = CopyDirectory()
   /// For work that blocks: it must take none of Swift's own threads.
   let blocking = WorkPool(limit: 4)
   let userNamespaces: UserNamespaces

@@ -13,11 +13,14 @@ public struct ImportRequest: Sendable {
   public var names: [String]
   /// The platform to take from an index; nil is this machine's, and a single image of any.
   public var platform: String?
+  /// The archive is a file system, not a set of images.
+  public var fileSystem: FileSystemImport?
 
   /// Makes a request.
-  public init(names: [String] = [], platform: String? = nil) {
+  public init(names: [String] = [], platform: String? = nil, fileSystem: FileSystemImport? = nil) {
     self.names = names
     self.platform = platform
+    self.fileSystem = fileSystem
   }
 }
 
@@ -63,6 +66,9 @@ extension ImageStore {
     let job = ImportJob(store: self, observer: observer)
     if let status = try? FileStatus(of: descriptor), status.kind == .regular { job.total = Int64(status.size) }
     do {
+      if let fileSystem = request.fileSystem {
+        return try commit([try plan(descriptor, fileSystem, wishes.platform, job)], wishes, job)
+      }
       let source = DescriptorSource(descriptor, name: "the archive")
       let archive = ArchiveLimits(expandedBytes: limits.expandedBytes, entries: limits.members)
       let members = try job.collect(ArchiveReader(source: source, limits: archive))

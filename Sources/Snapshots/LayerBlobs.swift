@@ -17,26 +17,12 @@ extension SnapshotStore {
     guard let layer, let place = layer.place else {
       throw Fault(.notFound, "there is no layer \(params.chainID): its image must be loaded or pulled again")
     }
-    let folder: OwnedDescriptor
-    let recipe: OwnedDescriptor
-    do throws(Errno) {
-      folder = try openat2(nil, folders.path("\(place)/fs").string, [.readOnly, .directory, .noFollow])
-      recipe = try openat2(nil, folders.path(Self.recipe(place)).string, [.readOnly, .noFollow])
-    } catch .noSuchFileOrDirectory {
+    let folder = try open("\(place)/fs", [.readOnly, .directory, .noFollow])
+    guard folders.exists(Self.recipe(place)) else {
       throw Fault(.notFound, "the bytes of the layer \(params.chainID) cannot be made again: it came as a blob")
-    } catch {
-      throw Fault(storing: error, folders.path(place).string)
     }
-    let socket: OwnedDescriptor
-    do throws(Errno) {
-      socket = try UnixSocket.connect(path: FilePath(params.stream.socket))
-      let greeting = Array("\(params.stream.token)\n".utf8)
-      try greeting.withUnsafeBufferPointer { bytes throws(Errno) in
-        try Descriptors.writeAll(socket.rawValue, UnsafeRawBufferPointer(bytes))
-      }
-    } catch {
-      throw Fault(.unavailable, "the stream \(params.stream.socket) cannot be reached", cause: ["\(error)"])
-    }
+    let recipe = try open(Self.recipe(place), [.readOnly, .noFollow])
+    let socket = try Self.connect(params.stream)
     let source = try RebuiltLayer(folder: folder.rawValue, recipe: recipe.rawValue)
     while true {
       if isCancelled() { throw Fault(.cancelled, "the blob is not wanted any more") }
@@ -48,6 +34,28 @@ extension SnapshotStore {
     }
     UnixSocket.shutdownWriting(socket.rawValue)
     return .init(bytes: source.bytes)
+  }
+
+  /// A stream that was promised, with its token written.
+  private static func connect(_ stream: StreamAddress) throws(Fault) -> OwnedDescriptor {
+    do throws(Errno) {
+      let socket = try UnixSocket.connect(path: FilePath(stream.socket))
+      let greeting = Array("\(stream.token)\n".utf8)
+      try greeting.withUnsafeBufferPointer { bytes throws(Errno) in
+        try Descriptors.writeAll(socket.rawValue, UnsafeRawBufferPointer(bytes))
+      }
+      return socket
+    } catch {
+      throw Fault(.unavailable, "the stream \(stream.socket) cannot be reached", cause: ["\(error)"])
+    }
+  }
+
+  /// Opens something of the service's own.
+  func open(
+    _ place: SnapshotFolders.Place, _ flags: OpenFlags, mode: UInt32 = 0
+  ) throws(Fault) -> OwnedDescriptor {
+    let path = folders.path(place).string
+    do throws(Errno) { return try openat2(nil, path, flags, mode: mode) } catch { throw Fault(storing: error, path) }
   }
 
   /// Where the recipe of the layer at `place` is.

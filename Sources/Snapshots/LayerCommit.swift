@@ -64,18 +64,13 @@ extension SnapshotStore {
     try folders.make(place)
     do {
       try folders.make("\(place)/fs")
-      let source: OwnedDescriptor
-      let target: OwnedDescriptor
-      let recipe: OwnedDescriptor
+      let source = try open("\(upper)/fs", [.readOnly, .directory, .noFollow])
+      let target = try open("\(place)/fs", [.readOnly, .directory, .noFollow])
+      let recipe = try open(
+        Self.recipe(place), [.writeOnly, .create, .exclusive, .noFollow], mode: 0o600)
       let below: LayerStack?
-      do throws(Errno) {
-        source = try openat2(nil, folders.path("\(upper)/fs").string, [.readOnly, .directory, .noFollow])
-        target = try openat2(nil, folders.path("\(place)/fs").string, [.readOnly, .directory, .noFollow])
-        recipe = try openat2(
-          nil, folders.path(Self.recipe(place)).string, [.writeOnly, .create, .exclusive, .noFollow], mode: 0o600)
-        below = lower.isEmpty ? nil : try LayerStack(lower)
-      } catch {
-        throw Fault(storing: error, folders.path(place).string)
+      do throws(Errno) { below = lower.isEmpty ? nil : try LayerStack(lower) } catch {
+        throw Fault(storing: error, folders.path(upper).string)
       }
       let layer = try LayerCapture.capture(
         .init(folder: source.rawValue, below: below, mountPoints: params.mountPoints ?? []),

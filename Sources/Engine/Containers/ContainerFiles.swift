@@ -10,6 +10,7 @@ import SystemPackage
 ///
 ///     hostname  hosts  resolv.conf      bound over those in /etc
 ///     <id>-json.log  <id>-json.log.1 …  what it wrote (`<id>-local.log` of that driver, `<id>-cached.log` beside others)
+///     committing                        while the engine has frozen it for a commit
 ///     checkpoints/NAME                  its processes as CRIU wrote them
 struct ContainerFiles: Sendable {
   /// The container's folder.
@@ -20,6 +21,7 @@ struct ContainerFiles: Sendable {
   var hosts: String { folder + "/hosts" }
   var resolvConf: String { folder + "/resolv.conf" }
   var log: String { "\(folder)/\(id)-json.log" }
+  var commitMark: String { folder + "/committing" }
   var checkpoints: String { folder + "/checkpoints" }
   var localLog: String { "\(folder)/\(id)-local.log" }
   var cachedLog: String { "\(folder)/\(id)-cached.log" }

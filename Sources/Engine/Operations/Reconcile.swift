@@ -35,6 +35,7 @@ extension Engine {
       directory.insert(container)
     }
     for container in directory.all { await reconcile(container, tasks[container.id], atStart: true) }
+    await goOnAfterCommits()
     removeStrangers(tasks)
     try await removeOrphans(snapshots)
     startWithEngine(afterReboot: try noteBoot())

@@ -57,7 +57,8 @@ enum ImageChanges {
       config.onBuild = (config.onBuild ?? []) + [rest]
     case "USER": config.user = try one(instruction, config)
     case "VOLUME":
-      let paths = try instruction.list() ?? instruction.words(config.env ?? [])
+      let paths: [String]
+      if let list = instruction.list() { paths = list } else { paths = try instruction.words(config.env ?? []) }
       guard !paths.isEmpty, !paths.contains("") else { throw refusal(instruction, "it needs a path") }
       for path in paths { config.volumes = (config.volumes ?? [:]).adding(path) }
     case "WORKDIR":

@@ -1142,6 +1142,63 @@ public enum GatewayAPI {
     }
   }
 
+  /// Params of `image.openImport`: Opens an import of a file system's tar archive, plain or compressed, which becomes
+  /// an image of one layer.
+  public struct ImageOpenImportParams: Codable, Sendable, Equatable {
+    /// `name[:tag]` of the image; none when absent.
+    public var reference: String?
+    /// Dockerfile instructions to apply, as container.commit takes them.
+    public var changes: [String]?
+    /// Free text for the history.
+    public var comment: String?
+    /// `os/architecture[/variant]`; this machine's when absent.
+    public var platform: String?
+
+    /// Takes every field.
+    public init(reference: String? = nil, changes: [String]? = nil, comment: String? = nil, platform: String? = nil) {
+      self.reference = reference
+      self.changes = changes
+      self.comment = comment
+      self.platform = platform
+    }
+  }
+
+  /// Result of `image.openImport`.
+  public struct ImageOpenImportResult: Codable, Sendable, Equatable {
+    /// Name of the import, for finishImport; cancelLoad takes it back.
+    public var `import`: String
+    /// Where the archive goes; half-close ends it.
+    public var stream: StreamAddress
+
+    /// Takes every field.
+    public init(`import`: String, stream: StreamAddress) {
+      self.`import` = `import`
+      self.stream = stream
+    }
+  }
+
+  /// Params of `image.finishImport`: Waits until an import is complete and its layer is unpacked.
+  public struct ImageFinishImportParams: Codable, Sendable, Equatable {
+    /// From openImport.
+    public var `import`: String
+
+    /// Takes every field.
+    public init(`import`: String) {
+      self.`import` = `import`
+    }
+  }
+
+  /// Result of `image.finishImport`.
+  public struct ImageFinishImportResult: Codable, Sendable, Equatable {
+    /// Of the image.
+    public var id: String
+
+    /// Takes every field.
+    public init(id: String) {
+      self.id = id
+    }
+  }
+
   /// Params of `image.openSave`: Promises an archive of images that `image.openLoad` and `docker load` take: an OCI
   /// image layout that is a docker-archive as well.
   public struct ImageOpenSaveParams: Codable, Sendable, Equatable {
@@ -1797,6 +1854,17 @@ public enum GatewayAPI {
     /// Loads from a path: a folder is an OCI layout, a file an archive.
     public static let imageLoadPath = RPCMethod<ImageLoadPathParams, ImageLoadPathResult>(
       "image.loadPath",
+      isMutating: true,
+      isUnbounded: true
+    )
+    /// Opens an import of a file system's tar archive, plain or compressed, which becomes an image of one layer.
+    public static let imageOpenImport = RPCMethod<ImageOpenImportParams, ImageOpenImportResult>(
+      "image.openImport",
+      isMutating: true
+    )
+    /// Waits until an import is complete and its layer is unpacked.
+    public static let imageFinishImport = RPCMethod<ImageFinishImportParams, ImageFinishImportResult>(
+      "image.finishImport",
       isMutating: true,
       isUnbounded: true
     )

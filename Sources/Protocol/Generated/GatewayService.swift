@@ -219,6 +219,16 @@ public protocol GatewayService: Sendable {
     _ params: GatewayAPI.ImageLoadPathParams,
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ImageLoadPathResult
+  /// Opens an import of a file system's tar archive, plain or compressed, which becomes an image of one layer.
+  func imageOpenImport(
+    _ params: GatewayAPI.ImageOpenImportParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImageOpenImportResult
+  /// Waits until an import is complete and its layer is unpacked.
+  func imageFinishImport(
+    _ params: GatewayAPI.ImageFinishImportParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImageFinishImportResult
   /// Promises an archive of images that `image.openLoad` and `docker load` take: an OCI image layout that is a
   /// docker-archive as well.
   func imageOpenSave(
@@ -610,6 +620,20 @@ extension GatewayService {
     _ params: GatewayAPI.ImageLoadPathParams
   ) async throws(Fault) -> GatewayAPI.ImageLoadPathResult {
     try await imageLoadPath(params, CallContext())
+  }
+
+  /// Opens an import of a file system's tar archive, plain or compressed, which becomes an image of one layer.
+  public func imageOpenImport(
+    _ params: GatewayAPI.ImageOpenImportParams
+  ) async throws(Fault) -> GatewayAPI.ImageOpenImportResult {
+    try await imageOpenImport(params, CallContext())
+  }
+
+  /// Waits until an import is complete and its layer is unpacked.
+  public func imageFinishImport(
+    _ params: GatewayAPI.ImageFinishImportParams
+  ) async throws(Fault) -> GatewayAPI.ImageFinishImportResult {
+    try await imageFinishImport(params, CallContext())
   }
 
   /// Promises an archive of images that `image.openLoad` and `docker load` take: an OCI image layout that is a
@@ -1091,6 +1115,22 @@ public struct GatewayClient: GatewayService {
     try await channel.call(GatewayAPI.Method.imageLoadPath, params, context)
   }
 
+  /// Opens an import of a file system's tar archive, plain or compressed, which becomes an image of one layer.
+  public func imageOpenImport(
+    _ params: GatewayAPI.ImageOpenImportParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImageOpenImportResult {
+    try await channel.call(GatewayAPI.Method.imageOpenImport, params, context)
+  }
+
+  /// Waits until an import is complete and its layer is unpacked.
+  public func imageFinishImport(
+    _ params: GatewayAPI.ImageFinishImportParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImageFinishImportResult {
+    try await channel.call(GatewayAPI.Method.imageFinishImport, params, context)
+  }
+
   /// Promises an archive of images that `image.openLoad` and `docker load` take: an OCI image layout that is a
   /// docker-archive as well.
   public func imageOpenSave(
@@ -1302,6 +1342,8 @@ public enum GatewayDispatch {
     "image.finishLoad": GatewayAPI.Method.imageFinishLoad.traits,
     "image.cancelLoad": GatewayAPI.Method.imageCancelLoad.traits,
     "image.loadPath": GatewayAPI.Method.imageLoadPath.traits,
+    "image.openImport": GatewayAPI.Method.imageOpenImport.traits,
+    "image.finishImport": GatewayAPI.Method.imageFinishImport.traits,
     "image.openSave": GatewayAPI.Method.imageOpenSave.traits,
     "image.finishSave": GatewayAPI.Method.imageFinishSave.traits,
     "image.list": GatewayAPI.Method.imageList.traits,
@@ -1416,6 +1458,10 @@ public enum GatewayDispatch {
       try RPCCoding.encode(await service.imageCancelLoad(try RPCCoding.decode(params), context))
     case "image.loadPath":
       try RPCCoding.encode(await service.imageLoadPath(try RPCCoding.decode(params), context))
+    case "image.openImport":
+      try RPCCoding.encode(await service.imageOpenImport(try RPCCoding.decode(params), context))
+    case "image.finishImport":
+      try RPCCoding.encode(await service.imageFinishImport(try RPCCoding.decode(params), context))
     case "image.openSave":
       try RPCCoding.encode(await service.imageOpenSave(try RPCCoding.decode(params), context))
     case "image.finishSave":

@@ -11,11 +11,14 @@ public enum ImageAPI {
     public var names: [String]?
     /// `os/architecture[/variant]`; this machine's when absent.
     public var platform: String?
+    /// The archive is a file system, which becomes an image of one layer; when absent, it holds images.
+    public var fileSystem: FileSystemImport?
 
     /// Takes every field.
-    public init(names: [String]? = nil, platform: String? = nil) {
+    public init(names: [String]? = nil, platform: String? = nil, fileSystem: FileSystemImport? = nil) {
       self.names = names
       self.platform = platform
+      self.fileSystem = fileSystem
     }
   }
 

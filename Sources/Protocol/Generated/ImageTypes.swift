@@ -49,4 +49,21 @@ extension ImageAPI {
       self.size = size
     }
   }
+
+  /// What becomes of an archive that is a file system, not an image.
+  public struct FileSystemImport: Codable, Sendable, Equatable {
+    /// What a container of the image runs.
+    public var config: ImageConfig.Execution
+    /// Free text for the history.
+    public var comment: String?
+    /// RFC 3339; now when absent.
+    public var created: String?
+
+    /// Takes every field.
+    public init(config: ImageConfig.Execution, comment: String? = nil, created: String? = nil) {
+      self.config = config
+      self.comment = comment
+      self.created = created
+    }
+  }
 }

@@ -160,6 +160,36 @@ public struct MountSpec: Codable, Sendable, Equatable {
   }
 }
 
+/// What a caller proves to a registry with who they are, in Docker's shape. Kept for the call alone, and sent only to
+/// the registry that the call is about.
+public struct RegistryAuth: Codable, Sendable, Equatable {
+  /// Name of the account.
+  public var username: String?
+  /// Its password, or an access token in its place.
+  public var password: String?
+  /// An OAuth2 refresh token, instead of a password.
+  public var identityToken: String?
+  /// A bearer token that is sent as it is.
+  public var registryToken: String?
+  /// The registry that it is for; `https://index.docker.io/v1/` is Docker Hub.
+  public var serverAddress: String?
+
+  /// Takes every field.
+  public init(
+    username: String? = nil,
+    password: String? = nil,
+    identityToken: String? = nil,
+    registryToken: String? = nil,
+    serverAddress: String? = nil
+  ) {
+    self.username = username
+    self.password = password
+    self.identityToken = identityToken
+    self.registryToken = registryToken
+    self.serverAddress = serverAddress
+  }
+}
+
 /// Where raw bytes go: connect to the Unix socket `socket`, write `token` and a newline, then the bytes. Half-close
 /// means end of input. A token works once and expires after 30 s unused.
 public struct StreamAddress: Codable, Sendable, Equatable {

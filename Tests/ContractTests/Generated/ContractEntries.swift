@@ -48,6 +48,8 @@ let contractEntries: [ContractEntry] = [
   ContractEntry("gateway.openrpc.json", GatewayAPI.Method.imageFinishLoad),
   ContractEntry("gateway.openrpc.json", GatewayAPI.Method.imageCancelLoad),
   ContractEntry("gateway.openrpc.json", GatewayAPI.Method.imageLoadPath),
+  ContractEntry("gateway.openrpc.json", GatewayAPI.Method.imageOpenImport),
+  ContractEntry("gateway.openrpc.json", GatewayAPI.Method.imageFinishImport),
   ContractEntry("gateway.openrpc.json", GatewayAPI.Method.imageOpenSave),
   ContractEntry("gateway.openrpc.json", GatewayAPI.Method.imageFinishSave),
   ContractEntry("gateway.openrpc.json", GatewayAPI.Method.imageList),
