@@ -24,31 +24,7 @@ struct Export: Command {
   mutating func take(operands: [String]) throws { container = operands[0] }
 
   func run(in session: Session) throws -> Int32 {
-    if output.isEmpty {
-      guard !Output.isTerminal() else {
-        throw CommandFailure("cowardly refusing to save to a terminal. Use the -o flag or redirect")
-      }
-      try transfer(session, to: STDOUT_FILENO)
-      return 0
-    }
-    do { try LocalFiles.checkOutput(output) } catch let failure as CommandFailure {
-      throw CommandFailure("failed to export container: \(failure.message)")
-    }
-    // Whole or not at all: under another name until it is complete.
-    let temporary = "\(output).\(getpid()).part"
-    let file: OwnedDescriptor
-    do throws(Errno) {
-      file = try openat2(nil, temporary, [.writeOnly, .create, .exclusive, .noFollow], mode: 0o600)
-    } catch {
-      throw CommandFailure("failed to export container: \(output) cannot be written: \(error)")
-    }
-    do {
-      try transfer(session, to: file.rawValue)
-      try Files.rename(temporary, output)
-    } catch {
-      unlink(temporary)
-      throw error
-    }
+    try ArchiveOutput.write(to: output, failing: "failed to export container") { try transfer(session, to: $0) }
     return 0
   }
 

@@ -50,6 +50,7 @@ enum Arity: Sendable, Equatable {
   case exactly(Int)
   case atLeast(Int)
   case atMost(Int)
+  case between(Int, Int)
 
   /// The refusal of `count` operands, in Docker's words; nil when the count is right.
   func refusal(of count: Int, for path: String) -> String? {
@@ -59,6 +60,8 @@ enum Arity: Sendable, Equatable {
     case .none: return count == 0 ? nil : "'\(path)' accepts no arguments"
     case .exactly(let n): return count == n ? nil : "'\(path)' requires \(arguments(n))"
     case .atLeast(let n): return count >= n ? nil : "'\(path)' requires at least \(arguments(n))"
+    case .between(let least, let most):
+      return (least...most).contains(count) ? nil : "'\(path)' requires at least \(least) and at most \(arguments(most))"
     case .atMost(let n): return count <= n ? nil : "'\(path)' requires at most \(arguments(n))"
     }
   }

@@ -28,6 +28,7 @@ enum CommandTree {
   static var short: [CommandNode] {
     [
       CommandNode("attach", Attach.self),
+      CommandNode("commit", Commit.self),
       CommandNode("completion", Completion.self),
       CommandNode("cp", Copy.self),
       CommandNode("create", Create.self),
@@ -35,6 +36,7 @@ enum CommandTree {
       CommandNode("events", Events.self),
       CommandNode("export", Export.self),
       CommandNode("history", ImageHistory.self),
+      CommandNode("import", ImageImport.self),
       CommandNode("inspect", Inspect.self),
       CommandNode("kill", Kill.self),
       CommandNode("logs", Logs.self),
@@ -44,6 +46,7 @@ enum CommandTree {
       CommandNode("restart", Restart.self),
       CommandNode("rm", Remove.self),
       CommandNode("rmi", ImageRemove.self),
+      CommandNode("save", ImageSave.self),
       CommandNode("start", Start.self),
       CommandNode("stats", Stats.self),
       CommandNode("stop", Stop.self),
@@ -59,6 +62,7 @@ enum CommandTree {
   private static var container: [CommandNode] {
     [
       CommandNode("attach", Attach.self),
+      CommandNode("commit", Commit.self),
       CommandNode("cp", Copy.self),
       CommandNode("create", Create.self),
       CommandNode("diff", Diff.self),
@@ -96,11 +100,13 @@ enum CommandTree {
   private static var image: [CommandNode] {
     [
       CommandNode("history", ImageHistory.self),
+      CommandNode("import", ImageImport.self),
       CommandNode("inspect", ImageInspect.self),
       CommandNode("load", ImageLoad.self),
       CommandNode("ls", ImageList.self, aliases: ["list"]),
       CommandNode("prune", ImagePrune.self),
       CommandNode("rm", ImageRemove.self, aliases: ["remove"]),
+      CommandNode("save", ImageSave.self),
       CommandNode("tag", ImageTag.self),
     ]
   }

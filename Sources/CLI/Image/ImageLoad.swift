@@ -71,46 +71,9 @@ struct ImageLoad: Command {
     return 0
   }
 
-  /// Sends the bytes of `descriptor` while the answer is awaited on the same thread.
   private func send(_ descriptor: Int32, _ session: Session, _ progress: LoadProgress?) throws -> [ImageSummary] {
-    let gateway = try session.gateway()
-    let opened = try gateway.call(GatewayAPI.Method.imageOpenLoad, .init(platform: platform))
-    let stream = try session.open(opened.stream)
-    let pending = try gateway.send(
-      GatewayAPI.Method.imageFinishLoad, .init(load: opened.load),
-      progress: progress.map { shown in { shown.take($0) } })
-    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
-    defer { buffer.deallocate() }
-    while true {
-      let count: Int
-      do {
-        count = try Descriptors.read(descriptor, into: buffer)
-      } catch {
-        _ = try? gateway.call(GatewayAPI.Method.imageCancelLoad, .init(load: opened.load))
-        throw CommandFailure("reading the archive failed: \(error)")
-      }
-      if count == 0 { break }
-      var rest = UnsafeRawBufferPointer(rebasing: buffer[..<count])
-      while !rest.isEmpty {
-        var fds = [
-          pollfd(fd: stream.rawValue, events: Int16(POLLOUT), revents: 0),
-          pollfd(fd: gateway.descriptor, events: Int16(POLLIN), revents: 0),
-        ]
-        poll(&fds, 2, -1)
-        if fds[1].revents != 0 {
-          try gateway.receiveAvailable()
-          // An answer before the end is a refusal, or an archive that says that it is complete.
-          if let answer = try gateway.answer(pending) { return answer.images }
-        }
-        guard fds[0].revents != 0 else { continue }
-        guard let sent = try? UnixSocket.send(stream.rawValue, rest, nonBlocking: true) else {
-          // A service that stopped reading has an answer that says why.
-          return try gateway.wait(pending).images
-        }
-        rest = UnsafeRawBufferPointer(rebasing: rest[sent...])
-      }
-    }
-    UnixSocket.shutdownWriting(stream.rawValue)
-    return try gateway.wait(pending).images
+    let opened = try session.call(GatewayAPI.Method.imageOpenLoad, .init(platform: platform))
+    let upload = ArchiveUpload(session: session, name: opened.load, stream: opened.stream)
+    return try upload.send(descriptor, GatewayAPI.Method.imageFinishLoad, .init(load: opened.load), progress).images
   }
 }
