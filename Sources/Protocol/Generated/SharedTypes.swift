@@ -142,6 +142,23 @@ public struct ImportProgress: Codable, Sendable, Equatable {
   }
 }
 
+/// Work in progress that spans calls, and what it keeps from being removed.
+public struct Lease: Codable, Sendable, Equatable {
+  /// The name that its holder chose.
+  public var name: String
+  /// Seconds until it ends by itself.
+  public var secondsLeft: Int64
+  /// What it has made or counts on: digests of blobs, or chainIDs of layers.
+  public var holds: [String]
+
+  /// Takes every field.
+  public init(name: String, secondsLeft: Int64, holds: [String]) {
+    self.name = name
+    self.secondsLeft = secondsLeft
+    self.holds = holds
+  }
+}
+
 /// One mount that makes a root file system: mount(8)'s type, source and options. Options of an overlay are in order:
 /// `lowerdir+=/path` per layer (topmost first), `upperdir=`, `workdir=`, `volatile`, `ro`.
 public struct MountSpec: Codable, Sendable, Equatable {
@@ -157,6 +174,36 @@ public struct MountSpec: Codable, Sendable, Equatable {
     self.type = type
     self.source = source
     self.options = options
+  }
+}
+
+/// What a caller proves to a registry with who they are, in Docker's shape. Kept for the call alone, and sent only to
+/// the registry that the call is about.
+public struct RegistryAuth: Codable, Sendable, Equatable {
+  /// Name of the account.
+  public var username: String?
+  /// Its password, or an access token in its place.
+  public var password: String?
+  /// An OAuth2 refresh token, instead of a password.
+  public var identityToken: String?
+  /// A bearer token that is sent as it is.
+  public var registryToken: String?
+  /// The registry that it is for; `https://index.docker.io/v1/` is Docker Hub.
+  public var serverAddress: String?
+
+  /// Takes every field.
+  public init(
+    username: String? = nil,
+    password: String? = nil,
+    identityToken: String? = nil,
+    registryToken: String? = nil,
+    serverAddress: String? = nil
+  ) {
+    self.username = username
+    self.password = password
+    self.identityToken = identityToken
+    self.registryToken = registryToken
+    self.serverAddress = serverAddress
   }
 }
 
