@@ -32,7 +32,7 @@ extension Handlers {
   func openBlob(
     _ params: ImageAPI.OpenBlobParams, _ context: CallContext
   ) async throws(Fault) -> ImageAPI.OpenBlobResult {
-    let opened = try transfers.openBlob(Digest(parsing: params.digest), params.size)
+    let opened = try transfers.openBlob(Digest(parsing: params.digest), params.size, lease: params.lease)
     return .init(blob: opened?.name ?? "", stream: opened?.address)
   }
 
@@ -40,16 +40,6 @@ extension Handlers {
     _ params: ImageAPI.FinishBlobParams, _ context: CallContext
   ) async throws(Fault) -> ImageAPI.FinishBlobResult {
     .init(path: try await transfers.finishBlob(params.blob, context).string)
-  }
-
-  func releaseBlobs(
-    _ params: ImageAPI.ReleaseBlobsParams, _ context: CallContext
-  ) async throws(Fault) -> ImageAPI.ReleaseBlobsResult {
-    var digests: [Digest] = []
-    for text in params.digests { digests.append(try Digest(parsing: text)) }
-    let all = digests
-    try await blocking { [store] () throws(Fault) in try store.release(all) }
-    return .init()
   }
 
   func openSave(

@@ -62,10 +62,8 @@ final class StreamJobs<Value: Sendable>: Sendable {
     self.streams = streams
   }
 
-  /// Promises a stream to `work` on. `unused` runs when it never begins.
-  func open(
-    _ work: @escaping Work, unused: @escaping @Sendable () -> Void = {}
-  ) throws(Fault) -> (name: String, address: StreamAddress) {
+  /// Promises a stream to `work` on.
+  func open(_ work: @escaping Work) throws(Fault) -> (name: String, address: StreamAddress) {
     let name = String(UInt64.random(in: 0...UInt64.max), radix: 16)
     let isFull = jobs.withLock { jobs in
       guard jobs.values.count(where: { !$0.isDone }) < Self.limit else { return true }
@@ -87,7 +85,6 @@ final class StreamJobs<Value: Sendable>: Sendable {
       if let connection, let cancellation = begin(name, connection.rawValue) {
         run(name, work, connection, cancellation)
       } else {
-        unused()
         settle(
           name, whileWaiting: true,
           .failure(Fault(.deadlineExceeded, "nobody connected in time, or the service stops; start the \(noun) again")))

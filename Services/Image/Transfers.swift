@@ -38,22 +38,11 @@ struct Transfers: Sendable {
     }
   }
 
-  /// The bytes of one layer. Nil when they are there; either way the blob is held.
-  func openBlob(_ digest: Digest, _ size: Int64) throws(Fault) -> (name: String, address: StreamAddress)? {
-    if try store.hold(digest) { return nil }
-    do throws(Fault) {
-      return try blobs.open(
-        { [store] (socket, observer) throws(Fault) in
-          do throws(Fault) {
-            return try store.receive(digest, size, from: socket, isCancelled: observer.isCancelled)
-          } catch {
-            try? store.release([digest])
-            throw error
-          }
-        }, unused: { [store] in try? store.release([digest]) })
-    } catch {
-      try? store.release([digest])
-      throw error
+  /// The bytes of one layer. Nil when they are there; either way the lease holds the blob.
+  func openBlob(_ digest: Digest, _ size: Int64, lease: String) throws(Fault) -> (name: String, address: StreamAddress)? {
+    if try store.hold(digest, lease: lease) { return nil }
+    return try blobs.open { [store] (socket, observer) throws(Fault) in
+      try store.receive(digest, size, from: socket, isCancelled: observer.isCancelled)
     }
   }
 

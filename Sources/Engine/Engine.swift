@@ -59,10 +59,9 @@ public final class Engine: Sendable {
   let execs = ExecDirectory()
   let tombstones = Tombstones()
   let imageCache = ImageCache()
+  let imageUse = ImageUse()
   let background = BackgroundWork()
   let copies = CopyDirectory()
-  /// Saves of images, the same way.
-  let saves = CopyDirectory()
   /// For work that blocks: it must take none of Swift's own threads.
   let blocking = WorkPool(limit: 4)
   let userNamespaces: UserNamespaces
@@ -112,6 +111,7 @@ public final class Engine: Sendable {
   public func shutdown() async {
     streams.stop()
     pending.close()
+    await tellUse()
     await background.close()
     await events.close()
   }

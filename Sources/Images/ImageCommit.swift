@@ -52,7 +52,7 @@ extension ImageStore {
     let record = try ImageRecord(manifest: descriptor, document: manifest, config: config)
     let blobs = [try content.stage(configData), try content.stage(manifestData)]
     let (layer, given) = (request.layer, names)
-    try change { database in
+    return try change { database in
       if let parent {
         // Its layers' blobs stay only as long as an image has them.
         guard try ImageQueries.image(database, manifest: parent.manifest.digest) != nil else {
@@ -64,8 +64,11 @@ extension ImageStore {
       try ImageQueries.insert(database, record, added: now)
       if let layer, content.size(of: layer.diffID) == nil { try ImageQueries.addUnstored(database, layer.diffID) }
       for name in given { try ImageQueries.setName(database, name, manifest: descriptor.digest, at: now) }
+      guard let summary = try Self.list(database).first(where: { $0.id == record.id }) else {
+        throw Self.noSuchImage(record.id.rawValue)
+      }
+      return summary
     }
-    return try summary(record.id)
   }
 
   private struct Parent {

@@ -41,7 +41,7 @@ public final class SavedArchive: Sendable {
     size = members.reduce(1024) { $0 + Int64(TarHeader.bytes(Self.entry($1)).header.count) + ($1.size + 511) / 512 * 512 }
   }
 
-  deinit { try? store.release(held) }
+  deinit { store.endHold(held) }
 
   /// Writes the archive to an open file, pipe or socket.
   ///
@@ -107,7 +107,7 @@ extension ImageStore {
       let members = try members(images, &held)
       return SavedArchive(store: self, members: members, held: held)
     } catch {
-      try? release(held)
+      endHold(held)
       throw error
     }
   }
@@ -149,7 +149,7 @@ extension ImageStore {
     func add(_ descriptor: Descriptor) throws(Fault) {
       let digest = descriptor.digest
       guard seen.insert(digest).inserted else { return }
-      pins.withLock { $0[digest, default: 0] += 1 }
+      holds.hold([digest.rawValue])
       held.append(digest)
       guard let size = content.size(of: digest) else {
         throw Fault(.notFound, "the blob \(digest) is not stored: load or pull its image again")

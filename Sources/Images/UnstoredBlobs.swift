@@ -1,24 +1,29 @@
 internal import ContentStore
 public import Faults
 internal import GRDB
+internal import GarbageCollection
+internal import Logging
 public import OCI
 public import SystemPackage
 internal import Tar
 
 /// Blobs of layers that are not stored, because the snapshot service can make their bytes again from the layer's files.
 ///
-/// Their digests are rows of `unstored`. When somebody needs the bytes, they come in by an ingest like any other blob, are
-/// held by a count in memory while they are used, and go when nobody holds them. A service that was killed meanwhile removes
-/// them at its start, as it does with every blob that nothing needs.
+/// Their digests are rows of `unstored`. When somebody needs the bytes, they come in by an ingest like any other blob, under
+/// a lease; when it ends, and nothing else holds them, they are collected like any blob that nothing needs.
 extension ImageStore {
-  /// The layers of images that are not stored now, each blob once.
+  /// The layers of images that are not stored for good, each blob once.
   public func missing(_ references: [String], platform: Platform? = nil) throws(Fault) -> [LayerSource] {
     var seen: Set<Digest> = []
     var missing: [LayerSource] = []
     for reference in references {
       for image in try savedImages(reference, platform: platform) {
-        let layers = try database.read { try ImageQueries.layers($0, manifest: image.row.manifest.digest) }
-        for layer in layers where content.size(of: layer.descriptor.digest) == nil {
+        let (layers, unstored) = try database.read { database in
+          (try ImageQueries.layers(database, manifest: image.row.manifest.digest), try ImageQueries.unstored(database))
+        }
+        for layer in layers {
+          let digest = layer.descriptor.digest
+          guard content.size(of: digest) == nil || unstored.contains(digest.rawValue) else { continue }
           guard seen.insert(layer.descriptor.digest).inserted else { continue }
           missing.append(
             LayerSource(
@@ -30,12 +35,14 @@ extension ImageStore {
     return missing
   }
 
-  /// Holds the blob `digest`, which an image must have: it stays until `release`. Whether it is there.
-  public func hold(_ digest: Digest) throws(Fault) -> Bool {
-    guard try database.read({ try ImageQueries.isLayer($0, digest) }) else {
-      throw Fault(.notFound, "no image has the layer \(digest)")
+  /// Holds the blob `digest`, which an image must have, under a lease. Whether it is there.
+  public func hold(_ digest: Digest, lease: String) throws(Fault) -> Bool {
+    try database.write { database in
+      guard try ImageQueries.isLayer(database, digest) else {
+        throw Fault(.notFound, "no image has the layer \(digest)")
+      }
+      try LeaseRows.hold(database, lease, [digest.rawValue])
     }
-    pins.withLock { $0[digest, default: 0] += 1 }
     return content.size(of: digest) != nil
   }
 
@@ -74,17 +81,13 @@ extension ImageStore {
     }
   }
 
-  /// Ends `hold` for each of `digests`. A blob that nobody holds, and that can be made again, goes.
-  public func release(_ digests: [Digest]) throws(Fault) {
-    try database.write { database in
-      let free = pins.withLock { pins in
-        digests.filter { digest in
-          guard let count = pins[digest] else { return false }
-          pins[digest] = count > 1 ? count - 1 : nil
-          return count <= 1
-        }
-      }
-      for digest in Set(free) where try ImageQueries.isUnstored(database, digest) { try content.remove(digest) }
+  /// Ends holds of a call. Blobs that can be made again go with the last.
+  func endHold(_ digests: [Digest]) {
+    holds.release(digests.map(\.rawValue))
+    let unstored = try? database.read { try ImageQueries.unstored($0) }
+    guard digests.contains(where: { unstored?.contains($0.rawValue) ?? false }) else { return }
+    do throws(Fault) { try collect() } catch {
+      log.warning("blobs that can be made again are still stored", metadata: ["error": "\(error)"])
     }
   }
 }
@@ -99,8 +102,9 @@ extension ImageQueries {
     try database.execute(sql: "DELETE FROM unstored WHERE digest = ?", arguments: [digest.rawValue])
   }
 
-  static func isUnstored(_ database: Database, _ digest: Digest) throws -> Bool {
-    try Bool.fetchOne(database, sql: "SELECT 1 FROM unstored WHERE digest = ?", arguments: [digest.rawValue]) ?? false
+  /// All of them.
+  static func unstored(_ database: Database) throws -> Set<String> {
+    Set(try String.fetchAll(database, sql: "SELECT digest FROM unstored"))
   }
 
   static func isLayer(_ database: Database, _ digest: Digest) throws -> Bool {

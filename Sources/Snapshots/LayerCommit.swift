@@ -1,6 +1,7 @@
 internal import Archive
 internal import Faults
 internal import GRDB
+internal import GarbageCollection
 internal import JSONRPC
 internal import Linux
 internal import OCI
@@ -18,9 +19,6 @@ struct CapturedFolder: Sendable {
 
 /// Layers made of what containers changed.
 extension SnapshotStore {
-  /// How long a new layer stays without an image that has it, in seconds.
-  static let captureSeconds = 60
-
   /// The work of `snapshot.capture`: copy and digest first, on a thread of the pool of copies; then the way of every layer.
   func captureChanges(
     _ params: SnapshotAPI.CaptureParams, _ context: CallContext
@@ -34,14 +32,14 @@ extension SnapshotStore {
     }
     let parent = try captured.record.parent.map { text throws(Fault) in try Digest(parsing: text) }
     let chainID = parent.map { LayerChain.id(of: layer.diffID, on: $0) } ?? layer.diffID
-    // Nobody knows the layer yet: until its image is made, it stays whoever prunes.
+    // Nobody knows the layer yet: until its image is made, the caller's lease keeps it.
     let names = [chainID.rawValue, layer.diffID.rawValue]
-    pins.pin(names)
-    Task { [pins] in
-      try? await Task.sleep(for: .seconds(Self.captureSeconds))
-      pins.unpin(names)
+    holds.hold(names)
+    defer {
+      marks.touch(names)
+      holds.release(names)
     }
-    try await disk.run { [self] in try keep(captured, layer, chainID.rawValue) }
+    try await disk.run { [self] in try keep(captured, layer, chainID.rawValue, names, params.lease) }
     return .init(
       chainID: chainID.rawValue, diffID: layer.diffID.rawValue, size: layer.size, bytes: layer.bytes)
   }
@@ -88,7 +86,9 @@ extension SnapshotStore {
   }
 
   /// Moves a copied layer to its place, syncs, and writes its rows. Runs on `disk`, one call after the other.
-  private func keep(_ captured: CapturedFolder, _ layer: CapturedLayer, _ chainID: String) throws {
+  private func keep(
+    _ captured: CapturedFolder, _ layer: CapturedLayer, _ chainID: String, _ names: [String], _ lease: String?
+  ) throws {
     do {
       let diffID = layer.diffID.rawValue
       if let known = try database.read({ try $0.content(diffID: diffID) }), let place = known.place {
@@ -100,6 +100,7 @@ extension SnapshotStore {
         throwAway(captured.place)
         return try database.write { database in
           try checkParent(captured.record, database)
+          if let lease { try LeaseRows.hold(database, lease, names) }
           try database.insertLayer(
             chainID: chainID, parent: captured.record.parent, content: known.id, labels: [:])
         }
@@ -110,6 +111,7 @@ extension SnapshotStore {
         try folders.sync()
         try database.write { database in
           try checkParent(captured.record, database)
+          if let lease { try LeaseRows.hold(database, lease, names) }
           let content = try database.insertContent(
             diffID: diffID, place: place, bytes: layer.bytes, inodes: layer.inodes, isOpaque: false)
           try database.insertLayer(chainID: chainID, parent: captured.record.parent, content: content, labels: [:])

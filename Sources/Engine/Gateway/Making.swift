@@ -54,25 +54,9 @@ extension Engine {
     _ params: GatewayAPI.ImageOpenSaveParams, _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ImageOpenSaveResult {
     try await faulted {
-      let (held, opened) = try await holdingBlobs(of: params.images, platform: params.platform, context) {
+      // The archive holds its blobs itself from here on.
+      let opened = try await withBlobs(of: params.images, platform: params.platform, context) {
         try await images.openSave(.init(references: params.images, platform: params.platform), context.passedOn)
-      }
-      // The blobs go when the save has ended, whether or not its caller asks for the end.
-      let end = Task { [self] in
-        do {
-          let bytes = try await images.finishSave(.init(save: opened.save)).bytes
-          await releaseBlobs(held)
-          return bytes
-        } catch {
-          await releaseBlobs(held)
-          throw error
-        }
-      }
-      saves.insert(opened.save, end)
-      Task { [saves] in
-        _ = await end.result
-        try? await Task.sleep(for: .seconds(60))
-        _ = saves.take(opened.save)
       }
       for name in params.images {
         guard let image = try? await images.resolve(.init(reference: name)).image else { continue }
@@ -87,10 +71,7 @@ extension Engine {
     _ params: GatewayAPI.ImageFinishSaveParams, _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ImageFinishSaveResult {
     try await faulted {
-      guard let end = saves.take(params.save) else {
-        return .init(bytes: try await images.finishSave(.init(save: params.save), context.passedOn).bytes)
-      }
-      return .init(bytes: try await end.value)
+      .init(bytes: try await images.finishSave(.init(save: params.save), context.passedOn).bytes)
     }
   }
 }

@@ -40,14 +40,22 @@ extension Engine {
       }
     }
     let parent = try await parentImage(of: definition)
-    let captured = try await capture(container, pauses: wishes.pauses, context)
+    return try await withLease("commit") { lease in
+      let captured = try await capture(container, pauses: wishes.pauses, lease, context)
+      return try await makeImage(container, wishes, execution, on: parent, of: captured)
+    }
+  }
+
+  private func makeImage(
+    _ container: Container, _ wishes: CommitWishes, _ execution: ImageConfig.Execution, on parent: String,
+    of captured: SnapshotAPI.CaptureResult
+  ) async throws -> String {
     let layer = captured.diffID.map { ImageAPI.NewLayer(diffID: $0, size: captured.size) }
     let request = ImageAPI.CommitParams(
       parent: parent, layer: layer, config: execution, created: Timestamp.now().text(), author: wishes.author.nonEmpty,
-      comment: wishes.comment.nonEmpty, createdBy: (definition.config.cmd ?? []).joined(separator: " "),
+      comment: wishes.comment.nonEmpty, createdBy: (container.definition.config.cmd ?? []).joined(separator: " "),
       names: wishes.reference.map { [$0] })
     let image = try await images.commit(request).image
-    if layer != nil { try await check(image.id, has: captured.chainID) }
     publish(
       "commit", container,
       ["comment": wishes.comment ?? "", "imageID": image.id, "imageRef": wishes.reference ?? ""])
@@ -66,17 +74,9 @@ extension Engine {
     return resolved.id
   }
 
-  /// A captured layer stays for a minute; an image that took longer would name one that may be gone.
-  private func check(_ image: String, has chainID: String) async throws {
-    let layer = try await allowing(.notFound) { try await snapshots.stat(.init(key: chainID)) }
-    guard layer == nil else { return }
-    _ = try? await images.remove(.init(reference: image, force: true))
-    throw Fault(.conflict, "the layer of the new image was removed before the image was made: commit again")
-  }
-
   /// Copies what the container changed. A running container is frozen until the copy is taken.
   private func capture(
-    _ container: Container, pauses: Bool, _ context: CallContext
+    _ container: Container, pauses: Bool, _ lease: String, _ context: CallContext
   ) async throws -> SnapshotAPI.CaptureResult {
     let mark = container.definition.files.commitMark
     var isFrozen = false
@@ -92,7 +92,7 @@ extension Engine {
         guard container.state.running == nil else { throw error }
       }
     }
-    guard isFrozen else { return try await snapshots.capture(params(container), context.passedOn) }
+    guard isFrozen else { return try await snapshots.capture(params(container, lease), context.passedOn) }
     let thawing = Once()
     let thaw: @Sendable () async -> Void = { [self] in
       guard thawing.claim() else { return }
@@ -101,13 +101,13 @@ extension Engine {
     var watched = context.passedOn
     watched.progressHandler = { [background] _ in background.run { await thaw() } }
     let result: Result<SnapshotAPI.CaptureResult, any Error>
-    do { result = .success(try await snapshots.capture(params(container), watched)) } catch { result = .failure(error) }
+    do { result = .success(try await snapshots.capture(params(container, lease), watched)) } catch { result = .failure(error) }
     await thaw()
     return try result.get()
   }
 
-  private func params(_ container: Container) -> SnapshotAPI.CaptureParams {
-    .init(key: container.id, mountPoints: Self.ownMountPoints)
+  private func params(_ container: Container, _ lease: String) -> SnapshotAPI.CaptureParams {
+    .init(key: container.id, mountPoints: Self.ownMountPoints, lease: lease)
   }
 
   /// Lets a container go on that was frozen for a commit, unless somebody else did.

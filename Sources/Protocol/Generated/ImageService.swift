@@ -31,21 +31,16 @@ public protocol ImageService: Sendable {
   func resolve(_ params: ImageAPI.ResolveParams, _ context: CallContext) async throws(Fault) -> ImageAPI.ResolveResult
   /// Which layers of images are not stored, because the snapshot service can make their bytes again.
   func missing(_ params: ImageAPI.MissingParams, _ context: CallContext) async throws(Fault) -> ImageAPI.MissingResult
-  /// Opens a stream for the bytes of a layer that is not stored. Of a blob that is there, only that it stays is noted.
+  /// Opens a stream for the bytes of a layer that is not stored. Of a blob that is there, the lease keeps it.
   func openBlob(
     _ params: ImageAPI.OpenBlobParams,
     _ context: CallContext
   ) async throws(Fault) -> ImageAPI.OpenBlobResult
-  /// Waits until a blob is whole, checks its digest, and keeps it until releaseBlobs.
+  /// Waits until a blob is whole, and checks its digest.
   func finishBlob(
     _ params: ImageAPI.FinishBlobParams,
     _ context: CallContext
   ) async throws(Fault) -> ImageAPI.FinishBlobResult
-  /// Ends what openBlob began: blobs that the snapshot service can make again are removed when nobody else uses them.
-  func releaseBlobs(
-    _ params: ImageAPI.ReleaseBlobsParams,
-    _ context: CallContext
-  ) async throws(Fault) -> ImageAPI.ReleaseBlobsResult
   /// Lists images.
   func list(_ params: ImageAPI.ListParams, _ context: CallContext) async throws(Fault) -> ImageAPI.ListResult
   /// Everything about one image, in Docker's shape.
@@ -70,6 +65,20 @@ public protocol ImageService: Sendable {
   func commit(_ params: ImageAPI.CommitParams, _ context: CallContext) async throws(Fault) -> ImageAPI.CommitResult
   /// Takes a name away, and the image with its last name.
   func remove(_ params: ImageAPI.RemoveParams, _ context: CallContext) async throws(Fault) -> ImageAPI.RemoveResult
+  /// Opens a lease, or renews it: what calls with its name make or find stays until it is released or ends.
+  func lease(_ params: ImageAPI.LeaseParams, _ context: CallContext) async throws(Fault) -> ImageAPI.LeaseResult
+  /// Ends a lease. One that is not there is passed over.
+  func release(_ params: ImageAPI.ReleaseParams, _ context: CallContext) async throws(Fault) -> ImageAPI.ReleaseResult
+  /// The leases that are valid.
+  func leases(_ params: ImageAPI.LeasesParams, _ context: CallContext) async throws(Fault) -> ImageAPI.LeasesResult
+  /// Removes content that no image and no lease needs, and parts of transfers that nobody came back to.
+  func collect(_ params: ImageAPI.CollectParams, _ context: CallContext) async throws(Fault) -> ImageAPI.CollectResult
+  /// All images with what they need, as one consistent state.
+  func graph(_ params: ImageAPI.GraphParams, _ context: CallContext) async throws(Fault) -> ImageAPI.GraphResult
+  /// Keeps an image from being removed to make room, or allows it again.
+  func pin(_ params: ImageAPI.PinParams, _ context: CallContext) async throws(Fault) -> ImageAPI.PinResult
+  /// Tells that images were used: those that were not for the longest time go first when room is needed.
+  func noteUse(_ params: ImageAPI.NoteUseParams, _ context: CallContext) async throws(Fault) -> ImageAPI.NoteUseResult
   /// What the content store holds.
   func usage(_ params: ImageAPI.UsageParams, _ context: CallContext) async throws(Fault) -> ImageAPI.UsageResult
 }
@@ -105,19 +114,14 @@ extension ImageService {
     try await missing(params, CallContext())
   }
 
-  /// Opens a stream for the bytes of a layer that is not stored. Of a blob that is there, only that it stays is noted.
+  /// Opens a stream for the bytes of a layer that is not stored. Of a blob that is there, the lease keeps it.
   public func openBlob(_ params: ImageAPI.OpenBlobParams) async throws(Fault) -> ImageAPI.OpenBlobResult {
     try await openBlob(params, CallContext())
   }
 
-  /// Waits until a blob is whole, checks its digest, and keeps it until releaseBlobs.
+  /// Waits until a blob is whole, and checks its digest.
   public func finishBlob(_ params: ImageAPI.FinishBlobParams) async throws(Fault) -> ImageAPI.FinishBlobResult {
     try await finishBlob(params, CallContext())
-  }
-
-  /// Ends what openBlob began: blobs that the snapshot service can make again are removed when nobody else uses them.
-  public func releaseBlobs(_ params: ImageAPI.ReleaseBlobsParams) async throws(Fault) -> ImageAPI.ReleaseBlobsResult {
-    try await releaseBlobs(params, CallContext())
   }
 
   /// Lists images.
@@ -160,6 +164,41 @@ extension ImageService {
   /// Takes a name away, and the image with its last name.
   public func remove(_ params: ImageAPI.RemoveParams) async throws(Fault) -> ImageAPI.RemoveResult {
     try await remove(params, CallContext())
+  }
+
+  /// Opens a lease, or renews it: what calls with its name make or find stays until it is released or ends.
+  public func lease(_ params: ImageAPI.LeaseParams) async throws(Fault) -> ImageAPI.LeaseResult {
+    try await lease(params, CallContext())
+  }
+
+  /// Ends a lease. One that is not there is passed over.
+  public func release(_ params: ImageAPI.ReleaseParams) async throws(Fault) -> ImageAPI.ReleaseResult {
+    try await release(params, CallContext())
+  }
+
+  /// The leases that are valid.
+  public func leases(_ params: ImageAPI.LeasesParams = .init()) async throws(Fault) -> ImageAPI.LeasesResult {
+    try await leases(params, CallContext())
+  }
+
+  /// Removes content that no image and no lease needs, and parts of transfers that nobody came back to.
+  public func collect(_ params: ImageAPI.CollectParams = .init()) async throws(Fault) -> ImageAPI.CollectResult {
+    try await collect(params, CallContext())
+  }
+
+  /// All images with what they need, as one consistent state.
+  public func graph(_ params: ImageAPI.GraphParams = .init()) async throws(Fault) -> ImageAPI.GraphResult {
+    try await graph(params, CallContext())
+  }
+
+  /// Keeps an image from being removed to make room, or allows it again.
+  public func pin(_ params: ImageAPI.PinParams) async throws(Fault) -> ImageAPI.PinResult {
+    try await pin(params, CallContext())
+  }
+
+  /// Tells that images were used: those that were not for the longest time go first when room is needed.
+  public func noteUse(_ params: ImageAPI.NoteUseParams) async throws(Fault) -> ImageAPI.NoteUseResult {
+    try await noteUse(params, CallContext())
   }
 
   /// What the content store holds.
@@ -224,7 +263,7 @@ public struct ImageClient: ImageService {
     try await channel.call(ImageAPI.Method.missing, params, context)
   }
 
-  /// Opens a stream for the bytes of a layer that is not stored. Of a blob that is there, only that it stays is noted.
+  /// Opens a stream for the bytes of a layer that is not stored. Of a blob that is there, the lease keeps it.
   public func openBlob(
     _ params: ImageAPI.OpenBlobParams,
     _ context: CallContext
@@ -232,20 +271,12 @@ public struct ImageClient: ImageService {
     try await channel.call(ImageAPI.Method.openBlob, params, context)
   }
 
-  /// Waits until a blob is whole, checks its digest, and keeps it until releaseBlobs.
+  /// Waits until a blob is whole, and checks its digest.
   public func finishBlob(
     _ params: ImageAPI.FinishBlobParams,
     _ context: CallContext
   ) async throws(Fault) -> ImageAPI.FinishBlobResult {
     try await channel.call(ImageAPI.Method.finishBlob, params, context)
-  }
-
-  /// Ends what openBlob began: blobs that the snapshot service can make again are removed when nobody else uses them.
-  public func releaseBlobs(
-    _ params: ImageAPI.ReleaseBlobsParams,
-    _ context: CallContext
-  ) async throws(Fault) -> ImageAPI.ReleaseBlobsResult {
-    try await channel.call(ImageAPI.Method.releaseBlobs, params, context)
   }
 
   /// Lists images.
@@ -308,6 +339,59 @@ public struct ImageClient: ImageService {
     try await channel.call(ImageAPI.Method.remove, params, context)
   }
 
+  /// Opens a lease, or renews it: what calls with its name make or find stays until it is released or ends.
+  public func lease(
+    _ params: ImageAPI.LeaseParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.LeaseResult {
+    try await channel.call(ImageAPI.Method.lease, params, context)
+  }
+
+  /// Ends a lease. One that is not there is passed over.
+  public func release(
+    _ params: ImageAPI.ReleaseParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.ReleaseResult {
+    try await channel.call(ImageAPI.Method.release, params, context)
+  }
+
+  /// The leases that are valid.
+  public func leases(
+    _ params: ImageAPI.LeasesParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.LeasesResult {
+    try await channel.call(ImageAPI.Method.leases, params, context)
+  }
+
+  /// Removes content that no image and no lease needs, and parts of transfers that nobody came back to.
+  public func collect(
+    _ params: ImageAPI.CollectParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.CollectResult {
+    try await channel.call(ImageAPI.Method.collect, params, context)
+  }
+
+  /// All images with what they need, as one consistent state.
+  public func graph(
+    _ params: ImageAPI.GraphParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.GraphResult {
+    try await channel.call(ImageAPI.Method.graph, params, context)
+  }
+
+  /// Keeps an image from being removed to make room, or allows it again.
+  public func pin(_ params: ImageAPI.PinParams, _ context: CallContext) async throws(Fault) -> ImageAPI.PinResult {
+    try await channel.call(ImageAPI.Method.pin, params, context)
+  }
+
+  /// Tells that images were used: those that were not for the longest time go first when room is needed.
+  public func noteUse(
+    _ params: ImageAPI.NoteUseParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.NoteUseResult {
+    try await channel.call(ImageAPI.Method.noteUse, params, context)
+  }
+
   /// What the content store holds.
   public func usage(
     _ params: ImageAPI.UsageParams,
@@ -329,7 +413,6 @@ public enum ImageDispatch {
     "image.missing": ImageAPI.Method.missing.traits,
     "image.openBlob": ImageAPI.Method.openBlob.traits,
     "image.finishBlob": ImageAPI.Method.finishBlob.traits,
-    "image.releaseBlobs": ImageAPI.Method.releaseBlobs.traits,
     "image.list": ImageAPI.Method.list.traits,
     "image.inspect": ImageAPI.Method.inspect.traits,
     "image.history": ImageAPI.Method.history.traits,
@@ -338,6 +421,13 @@ public enum ImageDispatch {
     "image.tag": ImageAPI.Method.tag.traits,
     "image.commit": ImageAPI.Method.commit.traits,
     "image.remove": ImageAPI.Method.remove.traits,
+    "image.lease": ImageAPI.Method.lease.traits,
+    "image.release": ImageAPI.Method.release.traits,
+    "image.leases": ImageAPI.Method.leases.traits,
+    "image.collect": ImageAPI.Method.collect.traits,
+    "image.graph": ImageAPI.Method.graph.traits,
+    "image.pin": ImageAPI.Method.pin.traits,
+    "image.noteUse": ImageAPI.Method.noteUse.traits,
     "image.usage": ImageAPI.Method.usage.traits,
   ]
 
@@ -365,8 +455,6 @@ public enum ImageDispatch {
       try RPCCoding.encode(await service.openBlob(try RPCCoding.decode(params), context))
     case "image.finishBlob":
       try RPCCoding.encode(await service.finishBlob(try RPCCoding.decode(params), context))
-    case "image.releaseBlobs":
-      try RPCCoding.encode(await service.releaseBlobs(try RPCCoding.decode(params), context))
     case "image.list":
       try RPCCoding.encode(await service.list(try RPCCoding.decode(params), context))
     case "image.inspect":
@@ -383,6 +471,20 @@ public enum ImageDispatch {
       try RPCCoding.encode(await service.commit(try RPCCoding.decode(params), context))
     case "image.remove":
       try RPCCoding.encode(await service.remove(try RPCCoding.decode(params), context))
+    case "image.lease":
+      try RPCCoding.encode(await service.lease(try RPCCoding.decode(params), context))
+    case "image.release":
+      try RPCCoding.encode(await service.release(try RPCCoding.decode(params), context))
+    case "image.leases":
+      try RPCCoding.encode(await service.leases(try RPCCoding.decode(params), context))
+    case "image.collect":
+      try RPCCoding.encode(await service.collect(try RPCCoding.decode(params), context))
+    case "image.graph":
+      try RPCCoding.encode(await service.graph(try RPCCoding.decode(params), context))
+    case "image.pin":
+      try RPCCoding.encode(await service.pin(try RPCCoding.decode(params), context))
+    case "image.noteUse":
+      try RPCCoding.encode(await service.noteUse(try RPCCoding.decode(params), context))
     case "image.usage":
       try RPCCoding.encode(await service.usage(try RPCCoding.decode(params), context))
     default: throw RPCCoding.unknownMethod(method)
