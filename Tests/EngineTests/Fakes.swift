@@ -85,6 +85,35 @@ final class FakeImages: ImageService, Sendable {
   func history(_ params: ImageAPI.HistoryParams, _ context: CallContext) async throws(Fault) -> ImageAPI.HistoryResult {
     .init(entries: [])
   }
+  /// What was committed.
+  let commits = Mutex<[ImageAPI.CommitParams]>([])
+  func commit(_ params: ImageAPI.CommitParams, _ context: CallContext) async throws(Fault) -> ImageAPI.CommitResult {
+    let number = commits.withLock { commits in
+      commits.append(params)
+      return commits.count
+    }
+    add(params.names?.first ?? "committed\(number)", params.config)
+    let image = try find(params.names?.first ?? "committed\(number)")
+    return .init(
+      image: .init(
+        id: image.id, repoTags: params.names ?? [], repoDigests: [], created: params.created ?? "", size: 1, labels: [:],
+        architecture: "amd64", os: "linux", manifest: image.id, dangling: params.names == nil))
+  }
+  func missing(_ params: ImageAPI.MissingParams, _ context: CallContext) async throws(Fault) -> ImageAPI.MissingResult {
+    .init(layers: [])
+  }
+  func openBlob(
+    _ params: ImageAPI.OpenBlobParams, _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.OpenBlobResult { throw Fault(.unsupported, "not here") }
+  func finishBlob(
+    _ params: ImageAPI.FinishBlobParams, _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.FinishBlobResult { throw Fault(.unsupported, "not here") }
+  func openSave(
+    _ params: ImageAPI.OpenSaveParams, _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.OpenSaveResult { throw Fault(.unsupported, "not here") }
+  func finishSave(
+    _ params: ImageAPI.FinishSaveParams, _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.FinishSaveResult { throw Fault(.unsupported, "not here") }
   func usage(_ params: ImageAPI.UsageParams, _ context: CallContext) async throws(Fault) -> ImageAPI.UsageResult {
     .init(blobs: 0, bytes: 0)
   }
@@ -180,6 +209,20 @@ final class FakeSnapshots: SnapshotService, Sendable {
   func commit(
     _ params: SnapshotAPI.CommitParams, _ context: CallContext
   ) async throws(Fault) -> SnapshotAPI.CommitResult { throw Fault(.unsupported, "not here") }
+  /// What a capture fails with; else it makes a layer.
+  let captureFault = Mutex<Fault?>(nil)
+  let captures = Mutex<[SnapshotAPI.CaptureParams]>([])
+  func capture(
+    _ params: SnapshotAPI.CaptureParams, _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.CaptureResult {
+    captures.withLock { $0.append(params) }
+    if let fault = captureFault.withLock({ $0 }) { throw fault }
+    context.progress(SnapshotAPI.CaptureProgress(stage: "copied"))
+    return .init(chainID: FakeImages.digest("chain"), diffID: FakeImages.digest("diff"), size: 10_240, bytes: 1)
+  }
+  func writeBlob(
+    _ params: SnapshotAPI.WriteBlobParams, _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.WriteBlobResult { throw Fault(.unsupported, "not here") }
   func remove(
     _ params: SnapshotAPI.RemoveParams, _ context: CallContext
   ) async throws(Fault) -> SnapshotAPI.RemoveResult {
