@@ -5,6 +5,7 @@ import Glibc
 import Images
 import Protocol
 import RPCService
+import Registry
 import SystemPackage
 
 /// `gantry-imaged`: the content store, the names of images, and the way in for archives.
@@ -50,11 +51,14 @@ public enum ImageDaemon {
       let configuration = try LiveConfiguration(path: options.config.map { FilePath($0) }) {
         service.logger.notice("\($0)")
       }
+      let places = RegistryPlaces(configuration) { service.logger.error("\($0)") }
+      let registry = RegistryClient(hosts: ConfiguredHosts(places))
       service.logger.info("confined", metadata: ["rights": "\(place.summary)"])
       let streams = try service.streamServer("image.stream.sock")
       let imports = ImportStreams(store: store, streams: streams)
       return ServiceParts(
-        table: ImageDispatch.table(Handlers(store: store, imports: imports)), onShutdown: { streams.close() },
+        table: ImageDispatch.table(Handlers(store: store, imports: imports, registry: registry)),
+        onShutdown: { streams.close() },
         onReload: { configuration.reload() })
     }
   }

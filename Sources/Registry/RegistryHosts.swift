@@ -53,6 +53,8 @@ public struct RegistryEndpoint: Hashable, Sendable {
   public var isRegistry: Bool
   /// The registry's name, for the query `ns=` that containerd's mirrors get; nil for none.
   public var namespace: String?
+  /// Milliseconds for a connection; nil for the client's own bound.
+  public var connectMilliseconds: Int?
 
   /// Makes an endpoint; `base` gets the target `/v2` when it has none.
   public init(
