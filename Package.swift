@@ -74,7 +74,7 @@ let layer1: [Target] = [
 let layer2: [Target] = [
   library("RPCService", ["JSONRPC", "Protocol", "Linux", "Faults", log, system] + nio),
   library("ContentStore", ["Linux", "OCI", "Faults", crypto, system]),
-  library("Registry", ["CCurl", "Linux", "OCI", "Faults"]),
+  library("Registry", ["CCurl", "Configuration", "Linux", "OCI", "Faults"]),
   library(
     "Images",
     [
@@ -115,8 +115,8 @@ let services: [Target] = [
   service(
     "ImageDaemon", "Image",
     [
-      "Configuration", "Images", "RPCService", "Protocol", "JSONRPC", "ContentStore", "Linux", "Faults",
-      argumentParser, log, system,
+      "Configuration", "Images", "Registry", "RPCService", "Protocol", "JSONRPC", "ContentStore", "OCI", "Linux",
+      "Faults", argumentParser, log, system,
     ]),
   service(
     "SnapshotDaemon", "Snapshot",
@@ -135,7 +135,7 @@ let services: [Target] = [
 ]
 
 let layer3: [Target] = [
-  library("CLI", ["Tar", "JSONRPC", "QuickJSON", "Protocol", "Linux", "Faults", system]),
+  library("CLI", ["Tar", "JSONRPC", "QuickJSON", "Protocol", "Linux", "OCI", "Faults", system]),
   .executableTarget(
     name: "gantry", dependencies: ["CLI"], path: "Sources/gantry", swiftSettings: swiftSettings,
     linkerSettings: staticExecutable),

@@ -6,12 +6,14 @@ import JSONRPC
 import Linux
 import OCI
 import Protocol
+import Registry
 import SystemPackage
 
 /// `ImageService` on top of an `ImageStore`: decodes, calls, encodes.
 struct Handlers: ImageService {
   let store: ImageStore
   let transfers: Transfers
+  let registry: RegistryClient
 
   func openImport(
     _ params: ImageAPI.OpenImportParams, _ context: CallContext

@@ -5,6 +5,7 @@ import Glibc
 import Images
 import Protocol
 import RPCService
+import Registry
 import SystemPackage
 
 /// `gantry-imaged`: the content store, the names of images, and the way in for archives.
@@ -50,10 +51,13 @@ public enum ImageDaemon {
       let configuration = try LiveConfiguration(path: options.config.map { FilePath($0) }) {
         service.logger.notice("\($0)")
       }
+      let places = RegistryPlaces(configuration) { service.logger.error("\($0)") }
+      let registry = RegistryClient(hosts: ConfiguredHosts(places))
       service.logger.info("confined", metadata: ["rights": "\(place.summary)"])
       let streams = try service.streamServer("image.stream.sock")
       return ServiceParts(
-        table: ImageDispatch.table(Handlers(store: store, transfers: Transfers(store, streams))),
+        table: ImageDispatch.table(
+          Handlers(store: store, transfers: Transfers(store, streams), registry: registry)),
         onShutdown: { streams.close() },
         onReload: { configuration.reload() })
     }
