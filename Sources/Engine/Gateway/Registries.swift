@@ -18,9 +18,12 @@ extension Engine {
     _ params: GatewayAPI.ImagePushParams, _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ImagePushResult {
     try await faulted {
-      let answer = try await images.push(
-        .init(reference: params.reference, allTags: params.allTags, platform: params.platform, auth: params.auth),
-        context.passedOn)
+      // Layers that are kept only as files are made blobs for as long as the push takes.
+      let answer = try await withBlobs(of: [params.reference], platform: params.platform, context) {
+        try await images.push(
+          .init(reference: params.reference, allTags: params.allTags, platform: params.platform, auth: params.auth),
+          context.passedOn)
+      }
       let names = try Reference(parsing: params.reference)
       for pushed in answer.pushed {
         publishImage("push", id: pushed.digest, name: "\(names.familiarName):\(pushed.tag)")
