@@ -47,7 +47,7 @@ public final class TarWriter {
   /// - Parameter blocks: what the file takes on disk, in units of 512 bytes: with less than its size it has holes.
   package func write(_ entry: ArchiveEntry, content file: Int32, blocks: UInt64 = .max) throws {
     plainBytes += 512 + (entry.size + 511) / 512 * 512
-    if entry.size > 0, Int64(clamping: blocks) * 512 < entry.size, let segments = Self.segments(file, entry.size) {
+    if entry.size > 0, blocks < (entry.size + 511) / 512, let segments = Self.segments(file, entry.size) {
       let (header, map) = TarHeader.bytes(entry, segments: segments)
       try put(header)
       try put(map)
