@@ -54,8 +54,10 @@ public enum Command {
   }
 
   /// Runs `script` with `/bin/sh -euc`.
-  public static func shell(_ script: String, expecting: Int32? = 0, seconds: Int = 60) async throws -> Output {
-    try await run(["/bin/sh", "-euc", script], expecting: expecting, seconds: seconds)
+  public static func shell(
+    _ script: String, environment: [String: String] = [:], expecting: Int32? = 0, seconds: Int = 60
+  ) async throws -> Output {
+    try await run(["/bin/sh", "-euc", script], environment: environment, expecting: expecting, seconds: seconds)
   }
 }
 
