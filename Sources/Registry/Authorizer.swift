@@ -117,7 +117,7 @@ final class Authorizer: Sendable {
       let failure: Fault
       do {
         let answer = try await transport.exchange(
-          request, tls: isOwnHost || endpoint.tls.skipVerify ? endpoint.tls : .init(), refusesLinkLocal: !isOwnHost)
+          request, tls: isOwnHost ? endpoint.tls : endpoint.tls.elsewhere, refusesLinkLocal: !isOwnHost)
         let refusal = RegistryRefusal(answer: answer)
         switch answer.status {
         case 200..<300: return try TokenAnswer.read(answer.body, realm: key.realm)

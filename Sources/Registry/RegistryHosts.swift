@@ -41,6 +41,9 @@ public struct RegistryEndpoint: Hashable, Sendable {
       self.key = key
       self.skipVerify = skipVerify
     }
+
+    /// What holds for a token service on another host: the client's certificate is not shown to it.
+    var elsewhere: TLS { TLS(skipVerify: skipVerify) }
   }
 
   /// Scheme and host; its target is the folder of the registry API, `/v2` unless the configuration says otherwise.

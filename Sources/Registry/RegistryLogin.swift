@@ -50,7 +50,7 @@ extension Authorizer {
     // Who may log in was settled before: a service that gives no refresh tokens is none that fails.
     guard
       let answer = try? await transport.exchange(
-        request, tls: isOwnHost || endpoint.tls.skipVerify ? endpoint.tls : .init(), refusesLinkLocal: !isOwnHost),
+        request, tls: isOwnHost ? endpoint.tls : endpoint.tls.elsewhere, refusesLinkLocal: !isOwnHost),
       (200..<300).contains(answer.status),
       (try? answer.body.withUnsafeBytes({ try StrictJSON.check($0, named: "") })) != nil,
       let token = (try? JSONDecoder().decode(RefreshAnswer.self, from: answer.body))?.refreshToken,
