@@ -2,6 +2,7 @@ internal import CLinux
 internal import Faults
 internal import Glibc
 internal import Linux
+public import OCI
 internal import SystemPackage
 public import Tar
 
@@ -58,6 +59,17 @@ public final class RebuiltLayer: ByteSource {
     }
     bytes += Int64(used)
     return UnsafeRawBufferPointer(rebasing: buffer[..<used])
+  }
+
+  /// The digest of all bytes.
+  public func digest(isCancelled: () -> Bool = { false }) throws -> Digest {
+    let pipe = DigestPipe()
+    while true {
+      if isCancelled() { throw Fault(.cancelled, "the layer's digest is not wanted any more") }
+      let chunk = try next()
+      if chunk.isEmpty { return pipe.finish() }
+      pipe.append(chunk)
+    }
   }
 
   private func open(_ path: [UInt8]) throws -> OwnedFile {

@@ -43,7 +43,7 @@ actor LayerJobs {
 
   private var entries: [Digest: Entry] = [:]
   private let folders: SnapshotFolders
-  private let limits: ArchiveLimits
+  let limits: ArchiveLimits
   private let trash: Trash
   private let pool: WorkPool
 

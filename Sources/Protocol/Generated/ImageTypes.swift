@@ -82,34 +82,20 @@ extension ImageAPI {
     }
   }
 
-  /// A layer whose archive was never made.
-  public struct NewLayer: Codable, Sendable, Equatable {
-    /// Digest of its archive, uncompressed.
-    public var diffID: String
-    /// Bytes of its archive.
-    public var size: Int64
+  /// Content that is not what it must be.
+  public struct ContentDamage: Codable, Sendable, Equatable {
+    /// The blob.
+    public var digest: String
+    /// What is wrong, in plain words.
+    public var problem: String
+    /// Ids of the images that need it.
+    public var images: [String]
 
     /// Takes every field.
-    public init(diffID: String, size: Int64) {
-      self.diffID = diffID
-      self.size = size
-    }
-  }
-
-  /// What becomes of an archive that is a file system, not an image.
-  public struct FileSystemImport: Codable, Sendable, Equatable {
-    /// What a container of the image runs.
-    public var config: ImageConfig.Execution
-    /// Free text for the history.
-    public var comment: String?
-    /// RFC 3339; now when absent.
-    public var created: String?
-
-    /// Takes every field.
-    public init(config: ImageConfig.Execution, comment: String? = nil, created: String? = nil) {
-      self.config = config
-      self.comment = comment
-      self.created = created
+    public init(digest: String, problem: String, images: [String]) {
+      self.digest = digest
+      self.problem = problem
+      self.images = images
     }
   }
 }

@@ -126,14 +126,20 @@ extension SnapshotAPI {
     }
   }
 
-  /// How far a capture is.
-  public struct CaptureProgress: Codable, Sendable, Equatable {
-    /// `copied`: what the snapshot's files are from now on has no part in the layer.
-    public var stage: String
+  /// A layer whose files are not those of its archive.
+  public struct LayerDamage: Codable, Sendable, Equatable {
+    /// The layer.
+    public var chainID: String
+    /// Digest of the layer uncompressed.
+    public var diffID: String
+    /// What is wrong, in plain words.
+    public var problem: String
 
     /// Takes every field.
-    public init(stage: String) {
-      self.stage = stage
+    public init(chainID: String, diffID: String, problem: String) {
+      self.chainID = chainID
+      self.diffID = diffID
+      self.problem = problem
     }
   }
 }
