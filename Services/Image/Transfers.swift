@@ -39,7 +39,8 @@ struct Transfers: Sendable {
   }
 
   /// The bytes of one layer. Nil when they are there; either way the lease holds the blob.
-  func openBlob(_ digest: Digest, _ size: Int64, lease: String) throws(Fault) -> (name: String, address: StreamAddress)? {
+  func openBlob(_ digest: Digest, _ size: Int64, lease: String) throws(Fault) -> (name: String, address: StreamAddress)?
+  {
     if try store.hold(digest, lease: lease) { return nil }
     return try blobs.open { [store] (socket, observer) throws(Fault) in
       try store.receive(digest, size, from: socket, isCancelled: observer.isCancelled)

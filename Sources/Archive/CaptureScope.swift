@@ -44,7 +44,9 @@ struct CaptureScope {
   func isLeftOut(_ path: [UInt8], _ status: FileStatus, _ parent: Int32, _ name: [UInt8]) throws -> Bool {
     let isPoint = points.contains(path)
     guard isPoint || holders.contains(path) else { return false }
-    guard status.kind == .directory else { return isPoint && status.kind == .regular && status.size == 0 && !isBelow(path) }
+    guard status.kind == .directory else {
+      return isPoint && status.kind == .regular && status.size == 0 && !isBelow(path)
+    }
     let result = name.withTerminated { openat(parent, $0, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) }
     if result < 0 { return false }
     let folder = OwnedDescriptor(result)

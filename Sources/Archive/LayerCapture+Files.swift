@@ -46,7 +46,8 @@ extension LayerCapture {
     guard !name.starts(with: Array(".wh.".utf8)) else {
       throw Fault(
         .unsupported,
-        "/\(ArchiveEntry.text(path)) cannot be in a layer: names that begin with .wh. stand for deleted files; rename it")
+        "/\(ArchiveEntry.text(path)) cannot be in a layer: names that begin with .wh. stand for deleted files; rename it"
+      )
     }
     switch status.kind {
     case .directory:

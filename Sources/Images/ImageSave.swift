@@ -38,7 +38,9 @@ public final class SavedArchive: Sendable {
     self.store = store
     self.members = members
     self.held = held
-    size = members.reduce(1024) { $0 + Int64(TarHeader.bytes(Self.entry($1)).header.count) + ($1.size + 511) / 512 * 512 }
+    size = members.reduce(1024) {
+      $0 + Int64(TarHeader.bytes(Self.entry($1)).header.count) + ($1.size + 511) / 512 * 512
+    }
   }
 
   deinit { store.endHold(held) }
@@ -58,7 +60,8 @@ public final class SavedArchive: Sendable {
           let path = store.content.path(of: digest)
           let file: OwnedDescriptor
           do throws(Errno) { file = try openat2(nil, path.string, [.readOnly, .noFollow]) } catch {
-            throw Fault(.corrupt, "the blob \(digest) cannot be read: load or pull its image again", cause: ["\(error)"])
+            throw Fault(
+              .corrupt, "the blob \(digest) cannot be read: load or pull its image again", cause: ["\(error)"])
           }
           guard try FileStatus(of: file.rawValue).size == UInt64(member.size) else {
             throw Fault(.corrupt, "the blob \(path) has changed on disk: load or pull its image again")
@@ -134,7 +137,8 @@ extension ImageStore {
     guard !suitable.isEmpty else {
       throw Fault(
         .notFound,
-        "image with reference \(reference) was found but it is for \(images[0].row.platform), not for \(platform.normalized)")
+        "image with reference \(reference) was found but it is for \(images[0].row.platform), not for \(platform.normalized)"
+      )
     }
     return suitable
   }
@@ -155,7 +159,8 @@ extension ImageStore {
         throw Fault(.notFound, "the blob \(digest) is not stored: load or pull its image again")
       }
       guard size == descriptor.size else {
-        throw Fault(.corrupt, "the blob \(digest) has \(size) bytes instead of \(descriptor.size): load its image again")
+        throw Fault(
+          .corrupt, "the blob \(digest) has \(size) bytes instead of \(descriptor.size): load its image again")
       }
       folders.insert("blobs/\(digest.algorithm.rawValue)/")
       blobs.append(.init(path: Self.path(digest), size: size, content: .blob(digest)))

@@ -61,7 +61,9 @@ package struct TarHeader {
   }
 
   /// The zeros that fill the last block of `count` bytes.
-  package static func padding(_ count: Int64) -> [UInt8] { [UInt8](repeating: 0, count: Int((512 - count % 512) % 512)) }
+  package static func padding(_ count: Int64) -> [UInt8] {
+    [UInt8](repeating: 0, count: Int((512 - count % 512) % 512))
+  }
 
   private static func type(_ kind: ArchiveEntry.Kind) -> Character {
     switch kind {

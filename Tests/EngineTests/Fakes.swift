@@ -96,7 +96,8 @@ final class FakeImages: ImageService, Sendable {
     let image = try find(params.names?.first ?? "committed\(number)")
     return .init(
       image: .init(
-        id: image.id, repoTags: params.names ?? [], repoDigests: [], created: params.created ?? "", size: 1, labels: [:],
+        id: image.id, repoTags: params.names ?? [], repoDigests: [], created: params.created ?? "", size: 1,
+        labels: [:],
         architecture: "amd64", os: "linux", manifest: image.id, dangling: params.names == nil))
   }
   func missing(_ params: ImageAPI.MissingParams, _ context: CallContext) async throws(Fault) -> ImageAPI.MissingResult {

@@ -13,7 +13,8 @@ import Testing
   @Test func commandsInBothForms() throws {
     #expect(try apply(#"CMD ["a", "b c"]"#).cmd == ["a", "b c"])
     #expect(try apply("cmd echo $HOME 'x y'").cmd == ["/bin/sh", "-c", "echo $HOME 'x y'"])
-    #expect(try apply("ENTRYPOINT /run me", to: .init(shell: ["/bin/ash", "-c"])).entrypoint == ["/bin/ash", "-c", "/run me"])
+    #expect(
+      try apply("ENTRYPOINT /run me", to: .init(shell: ["/bin/ash", "-c"])).entrypoint == ["/bin/ash", "-c", "/run me"])
   }
 
   @Test func anEntryPointTakesTheImagesCommandAway() throws {
@@ -24,7 +25,8 @@ import Testing
 
   @Test func environmentAndLabels() throws {
     let image = ImageConfig.Execution(env: ["A=1", "PATH=/bin"])
-    let changed = try apply(#"ENV A=2 B="two words" C=a\ b"#, "ENV D the rest of it", "ENV E=$A/${B:-x}/${Z:-none}", to: image)
+    let changed = try apply(
+      #"ENV A=2 B="two words" C=a\ b"#, "ENV D the rest of it", "ENV E=$A/${B:-x}/${Z:-none}", to: image)
     #expect(changed.env == ["A=2", "PATH=/bin", "B=two words", "C=a b", "D=the rest of it", "E=2/two words/none"])
     #expect(try apply(#"LABEL a=1 "b.c"='$A'"#).labels == ["a": "1", "b.c": "$A"])
   }
@@ -35,7 +37,9 @@ import Testing
         == ["53/udp", "80/tcp", "8000/tcp", "8001/tcp", "8002/tcp"])
     #expect(try apply(#"VOLUME ["/a", "/b c"]"#, "VOLUME /d /e").volumes?.keys.sorted() == ["/a", "/b c", "/d", "/e"])
     #expect(try apply("WORKDIR /a", "WORKDIR b/../c").workingDir == "/a/c")
-    #expect(try apply("USER 1:2", "STOPSIGNAL SIGQUIT", "ONBUILD RUN x") == .init(user: "1:2", stopSignal: "SIGQUIT", onBuild: ["RUN x"]))
+    #expect(
+      try apply("USER 1:2", "STOPSIGNAL SIGQUIT", "ONBUILD RUN x")
+        == .init(user: "1:2", stopSignal: "SIGQUIT", onBuild: ["RUN x"]))
   }
 
   @Test func healthChecks() throws {
@@ -53,7 +57,8 @@ import Testing
   }
 
   @Test(arguments: [
-    "RUN x", "FROM y", "SHELL [\"x\"]", "EXPOSE http", "EXPOSE 0", "EXPOSE 9-8", "EXPOSE 1/icmp", "USER", "USER a b", "ENV A",
+    "RUN x", "FROM y", "SHELL [\"x\"]", "EXPOSE http", "EXPOSE 0", "EXPOSE 9-8", "EXPOSE 1/icmp", "USER", "USER a b",
+    "ENV A",
     "ENV =x", "LABEL 'a", "STOPSIGNAL NOPE", "HEALTHCHECK RUN x", "HEALTHCHECK --interval=1 CMD x", "HEALTHCHECK CMD",
     "ONBUILD ONBUILD RUN x", "ONBUILD FROM x", "VOLUME", "CMD", "ENV A=${B", "ENV A=${B:?no}",
   ])

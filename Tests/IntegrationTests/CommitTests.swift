@@ -20,18 +20,23 @@ extension IntegrationTests {
       let name = try await changed()
       let image = engine.name("image") + ":1"
       let id = try await engine.gantry(
-        "commit", "-a", "me", "-m", "why", "-c", "CMD [\"cat\", \"/file\"]", "-c", "ENV A=\"b c\"", "-c", "EXPOSE 80", name, image
+        "commit", "-a", "me", "-m", "why", "-c", "CMD [\"cat\", \"/file\"]", "-c", "ENV A=\"b c\"", "-c", "EXPOSE 80",
+        name, image
       ).trimmed
       #expect(id.hasPrefix("sha256:") && id.count == 71)
       #expect(try await engine.gantry("run", "--rm", image).trimmed == "new")
       let seen = try await engine.gantry(
         "run", "--rm", image, "sh", "-c",
-        "echo $A; stat -c '%h %a %F' /hard; stat -c %s /sparse; cat /soft /d/e/f; ls /data /etc; test -p /fifo && echo fifo")
-      #expect(seen.stdout.contains("b c\n2 4711 regular file\n3145728\nnew\nx\n") && seen.stdout.contains("fifo\n"), "\(seen)")
+        "echo $A; stat -c '%h %a %F' /hard; stat -c %s /sparse; cat /soft /d/e/f; ls /data /etc; test -p /fifo && echo fifo"
+      )
+      #expect(
+        seen.stdout.contains("b c\n2 4711 regular file\n3145728\nnew\nx\n") && seen.stdout.contains("fifo\n"), "\(seen)"
+      )
       #expect(!seen.stdout.contains("passwd"), "what was removed is not there")
       #expect(
         try await engine.gantry(
-          "image", "inspect", "-f", "{{.Author}} {{.Comment}} {{json .Config.ExposedPorts}} {{len .RootFS.Layers}}", image
+          "image", "inspect", "-f", "{{.Author}} {{.Comment}} {{json .Config.ExposedPorts}} {{len .RootFS.Layers}}",
+          image
         ).trimmed == "me why {\"80/tcp\":{}} 2")
       let history = try await engine.gantry("history", "--no-trunc", image)
       #expect(history.lines[1].contains("why") && history.lines[1].contains("sh -c echo new"), "\(history)")
@@ -71,7 +76,8 @@ extension IntegrationTests {
       let name = engine.name()
       try await engine.gantry("create", "--name", name, "busybox", "true")
       for (words, reason) in [
-        (["commit", "-c", "RUN x", name], "RUN is not a valid change command"), (["commit", "no-such"], "No such container"),
+        (["commit", "-c", "RUN x", name], "RUN is not a valid change command"),
+        (["commit", "no-such"], "No such container"),
         (["commit", name, "Upper"], "lower"), (["save", "no-such-image"], "No such image"),
         (["import", "/no/such/file"], "no such file"), (["import", "-c", "EXPOSE x", "/etc/hostname"], "is no port"),
         (["import", "/etc/hostname"], "archive"),
@@ -94,10 +100,12 @@ extension IntegrationTests {
         environment: engine.environment)
       #expect(again.trimmed == "same")
       let members = try await Command.shell("tar -tf \(archive)").lines
-      #expect(members.count == Set(members).count && members.contains("index.json") && members.contains("manifest.json"))
+      #expect(
+        members.count == Set(members).count && members.contains("index.json") && members.contains("manifest.json"))
       // Every blob has the digest of its name, and nothing of a made layer stays stored.
       _ = try await Command.shell(
-        "mkdir \(archive).x; cd \(archive).x; tar -xf \(archive); cd blobs/sha256; for f in *; do echo \"$f  $f\"; done | sha256sum -c --quiet")
+        "mkdir \(archive).x; cd \(archive).x; tar -xf \(archive); cd blobs/sha256; for f in *; do echo \"$f  $f\"; done | sha256sum -c --quiet"
+      )
       let unstored = try await Command.shell("ls \(engine.root)/image/blobs/sha256").lines.count
       let folder = "\(archive).oci"
       _ = try await Command.shell(

@@ -42,10 +42,10 @@ extension SnapshotsTests {
     private func work(_ mounts: [MountSpec], _ script: String) throws {
       let mount = try #require(mounts.first)
       let place = scratch.folder("mnt-\(UInt32.random(in: 0 ... .max))")
-      let options = mount.options.joined(separator: ",")
-      let result = shell(
-        "unshare -m --propagation private sh -euc 'mount -t \(mount.type) \(mount.source) -o \(options.replacing("lowerdir+=", with: "lowerdir=")) \(place); cd \(place); \(script)'"
-      )
+      let options = mount.options.joined(separator: ",").replacing("lowerdir+=", with: "lowerdir=")
+      let file = scratch.write(
+        "script", Array("mount -t \(mount.type) \(mount.source) -o \(options) \(place)\ncd \(place)\n\(script)\n".utf8))
+      let result = shell("unshare -m --propagation private sh -eu '\(file)'")
       #expect(result.status == 0, "\(result.output)")
     }
 
@@ -72,7 +72,7 @@ extension SnapshotsTests {
       rm etc/gone; rm -r dir; mkdir dir; echo inside >dir/new; mkdir -p deep/er; touch -d @1000000000.5 deep/er/old
       truncate -s 5M sparse; printf data | dd of=sparse bs=1 seek=2000000 conv=notrunc status=none
       printf 'line' >"$(printf 'na\\nme')"; head -c 3000000 /dev/urandom >big; touch empty; echo more >>etc/kept
-      python3 -c 'import socket;socket.socket(socket.AF_UNIX).bind(\"sock\")'
+      python3 -c 'import socket;socket.socket(socket.AF_UNIX).bind("sock")'
       """
 
     private static let listing =
@@ -103,16 +103,14 @@ extension SnapshotsTests {
       let theirs = scratch["theirs"]
       let ours = scratch["ours"]
       try work(
-        try await other.prepare(.init(key: "x", parent: result.chainID)).mounts, "( \(Self.quoted(Self.listing)) ) >\(theirs)")
+        try await other.prepare(.init(key: "x", parent: result.chainID)).mounts, "( \(Self.listing) ) >\(theirs)")
       try work(
-        try await store.prepare(.init(key: "y", parent: result.chainID)).mounts, "( \(Self.quoted(Self.listing)) ) >\(ours)")
+        try await store.prepare(.init(key: "y", parent: result.chainID)).mounts, "( \(Self.listing) ) >\(ours)")
       let difference = shell("diff '\(ours)' '\(theirs)'")
       #expect(difference.status == 0, "\(difference.output)")
       #expect(shell("grep -c '|' '\(ours)'").output != "0\n")
       try Invariants.check(store)
     }
-
-    private static func quoted(_ script: String) -> String { script.replacing("'", with: "'\\''") }
 
     @Test("What the runtime made for its mounts is no change, and no change is no layer")
     func nothing() async throws {

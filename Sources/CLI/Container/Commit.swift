@@ -13,7 +13,10 @@ struct Commit: Command {
       """,
     examples: [
       ("gantry commit web web:2", "As it is now"),
-      ("gantry commit -m 'with data' -a 'me' -c 'CMD [\"httpd\", \"-f\"]' -c 'EXPOSE 80' web web:2", "Also what it runs"),
+      (
+        "gantry commit -m 'with data' -a 'me' -c 'CMD [\"httpd\", \"-f\"]' -c 'EXPOSE 80' web web:2",
+        "Also what it runs"
+      ),
       ("gantry commit --pause=false web", "Without freezing it, and without a name"),
     ])
   static let flags: [Flag<Commit>] = [

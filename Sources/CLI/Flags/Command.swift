@@ -61,7 +61,8 @@ enum Arity: Sendable, Equatable {
     case .exactly(let n): return count == n ? nil : "'\(path)' requires \(arguments(n))"
     case .atLeast(let n): return count >= n ? nil : "'\(path)' requires at least \(arguments(n))"
     case .between(let least, let most):
-      return (least...most).contains(count) ? nil : "'\(path)' requires at least \(least) and at most \(arguments(most))"
+      return (least...most).contains(count)
+        ? nil : "'\(path)' requires at least \(least) and at most \(arguments(most))"
     case .atMost(let n): return count <= n ? nil : "'\(path)' requires at most \(arguments(n))"
     }
   }

@@ -45,7 +45,8 @@ struct ImageImport: Command {
     }
     let path = AbsolutePath.join(WorkingFolder.path, source)
     guard let status = try? FileStatus(path, followLinks: true) else {
-      throw CommandFailure("\(source) cannot be read: \(access(path, F_OK) == 0 ? "permission denied" : "no such file")")
+      throw CommandFailure(
+        "\(source) cannot be read: \(access(path, F_OK) == 0 ? "permission denied" : "no such file")")
     }
     guard status.kind != .directory else { throw CommandFailure("\(source) is a folder: import takes a tar archive") }
     let file = try openat2(nil, path, [.readOnly])

@@ -101,7 +101,9 @@ extension Engine {
     var watched = context.passedOn
     watched.progressHandler = { [background] _ in background.run { await thaw() } }
     let result: Result<SnapshotAPI.CaptureResult, any Error>
-    do { result = .success(try await snapshots.capture(params(container, lease), watched)) } catch { result = .failure(error) }
+    do { result = .success(try await snapshots.capture(params(container, lease), watched)) } catch {
+      result = .failure(error)
+    }
     await thaw()
     return try result.get()
   }

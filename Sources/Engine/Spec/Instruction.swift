@@ -66,8 +66,10 @@ struct Instruction {
         throw ImageChanges.refusal(self, "\(part) is not NAME=VALUE")
       }
       pairs.append(
-        (try unquoted(String(part[..<sign]), environment),
-          try unquoted(String(part[part.index(after: sign)...]), environment)))
+        (
+          try unquoted(String(part[..<sign]), environment),
+          try unquoted(String(part[part.index(after: sign)...]), environment)
+        ))
     }
     return pairs
   }

@@ -98,4 +98,35 @@ extension ImageAPI {
       self.images = images
     }
   }
+
+  /// A layer whose archive was never made.
+  public struct NewLayer: Codable, Sendable, Equatable {
+    /// Digest of its archive, uncompressed.
+    public var diffID: String
+    /// Bytes of its archive.
+    public var size: Int64
+
+    /// Takes every field.
+    public init(diffID: String, size: Int64) {
+      self.diffID = diffID
+      self.size = size
+    }
+  }
+
+  /// What becomes of an archive that is a file system, not an image.
+  public struct FileSystemImport: Codable, Sendable, Equatable {
+    /// What a container of the image runs.
+    public var config: ImageConfig.Execution
+    /// Free text for the history.
+    public var comment: String?
+    /// RFC 3339; now when absent.
+    public var created: String?
+
+    /// Takes every field.
+    public init(config: ImageConfig.Execution, comment: String? = nil, created: String? = nil) {
+      self.config = config
+      self.comment = comment
+      self.created = created
+    }
+  }
 }

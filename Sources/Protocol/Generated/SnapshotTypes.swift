@@ -142,4 +142,15 @@ extension SnapshotAPI {
       self.problem = problem
     }
   }
+
+  /// How far a capture is.
+  public struct CaptureProgress: Codable, Sendable, Equatable {
+    /// `copied`: what the snapshot's files are from now on has no part in the layer.
+    public var stage: String
+
+    /// Takes every field.
+    public init(stage: String) {
+      self.stage = stage
+    }
+  }
 }
