@@ -11,6 +11,7 @@ internal import SystemPackage
 ///     image  one row per manifest: its descriptor, the configuration (= image id), created, platform, labels
 ///     layer  (manifest, position) → blob descriptor, diffID, chainID, size of the plain tar if known
 ///     name   (repository, tag) → manifest, when it was tagged
+///     pulled (repository, tag or digest, platform) → what the registry called it, an index or a manifest, and our manifest
 ///
 /// One writer: `write` runs on the queue's own thread, one after the other, so what it also does on disk (publishing and
 /// removing blobs, `index.json`) is in the same order as the transactions.
@@ -71,6 +72,17 @@ struct ImageDatabase: Sendable {
     }
     migrator.registerMigration("2 expanded sizes of layers") { database in
       try database.execute(sql: "ALTER TABLE layer ADD COLUMN expanded_size INTEGER")
+    }
+    migrator.registerMigration("3 what registries call images") { database in
+      try database.execute(
+        sql: """
+          CREATE TABLE pulled (
+            repository TEXT NOT NULL, reference TEXT NOT NULL, platform TEXT NOT NULL, digest TEXT NOT NULL,
+            manifest TEXT NOT NULL REFERENCES image (manifest) ON DELETE CASCADE,
+            PRIMARY KEY (repository, reference, platform)
+          ) STRICT, WITHOUT ROWID;
+          CREATE INDEX pulled_manifest ON pulled (manifest);
+          """)
     }
     return migrator
   }
