@@ -114,8 +114,8 @@ let services: [Target] = [
   service(
     "ImageDaemon", "Image",
     [
-      "Configuration", "Images", "RPCService", "Protocol", "JSONRPC", "ContentStore", "Linux", "Faults",
-      argumentParser, log, system,
+      "Configuration", "Images", "Registry", "RPCService", "Protocol", "JSONRPC", "ContentStore", "OCI", "Linux",
+      "Faults", argumentParser, log, system,
     ]),
   service(
     "SnapshotDaemon", "Snapshot",

@@ -5,6 +5,7 @@ import Glibc
 import Images
 import Protocol
 import RPCService
+import Registry
 import SystemPackage
 
 /// `gantry-imaged`: the content store, the names of images, and the way in for archives.
@@ -53,8 +54,9 @@ public enum ImageDaemon {
       service.logger.info("confined", metadata: ["rights": "\(place.summary)"])
       let streams = try service.streamServer("image.stream.sock")
       let imports = ImportStreams(store: store, streams: streams)
+      let puller = ImagePuller(store: store, client: RegistryClient())
       return ServiceParts(
-        table: ImageDispatch.table(Handlers(store: store, imports: imports)), onShutdown: { streams.close() },
+        table: ImageDispatch.table(Handlers(store: store, imports: imports, puller: puller)), onShutdown: { streams.close() },
         onReload: { configuration.reload() })
     }
   }

@@ -6,6 +6,7 @@ enum CommandTree {
       CommandNode("run", Run.self),
       CommandNode("exec", Exec.self),
       CommandNode("ps", ContainerList.self),
+      CommandNode("pull", ImagePull.self),
       CommandNode("images", ImageList.self),
       CommandNode("load", ImageLoad.self),
       CommandNode("version", Version.self),
@@ -100,6 +101,7 @@ enum CommandTree {
       CommandNode("load", ImageLoad.self),
       CommandNode("ls", ImageList.self, aliases: ["list"]),
       CommandNode("prune", ImagePrune.self),
+      CommandNode("pull", ImagePull.self),
       CommandNode("rm", ImageRemove.self, aliases: ["remove"]),
       CommandNode("tag", ImageTag.self),
     ]
@@ -139,7 +141,7 @@ enum CommandTree {
   /// Docker's commands that a later version brings, so that the refusal says so instead of "unknown".
   static let later: [String: String] = [
     "build": "building comes with a later version", "builder": "building comes with a later version",
-    "buildx": "building comes with a later version", "pull": "registries come with a later version",
+    "buildx": "building comes with a later version",
     "push": "registries come with a later version", "login": "registries come with a later version",
     "logout": "registries come with a later version", "search": "registries come with a later version",
     "manifest": "registries come with a later version", "network": "networks come with a later version",

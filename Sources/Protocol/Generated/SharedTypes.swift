@@ -37,13 +37,16 @@ public struct LayerSource: Codable, Sendable, Equatable {
   public var chainID: String
   /// The blob in the content store.
   public var path: String
+  /// Where the blob is while it is being fetched: a file that grows to the descriptor's size, and then moves to `path`.
+  public var partial: String?
 
   /// Takes every field.
-  public init(descriptor: Descriptor, diffID: String, chainID: String, path: String) {
+  public init(descriptor: Descriptor, diffID: String, chainID: String, path: String, partial: String? = nil) {
     self.descriptor = descriptor
     self.diffID = diffID
     self.chainID = chainID
     self.path = path
+    self.partial = partial
   }
 }
 
@@ -142,6 +145,63 @@ public struct ImportProgress: Codable, Sendable, Equatable {
   }
 }
 
+/// One image that was pulled.
+public struct PulledImage: Codable, Sendable, Equatable {
+  /// The name that was asked for, with its tag or digest.
+  public var name: String
+  /// What the registry calls it: the digest of an index, or of the manifest.
+  public var digest: String
+  /// Whether the name did not mean this image before.
+  public var new: Bool
+  /// The image.
+  public var image: ImageSummary
+
+  /// Takes every field.
+  public init(name: String, digest: String, new: Bool, image: ImageSummary) {
+    self.name = name
+    self.digest = digest
+    self.new = new
+    self.image = image
+  }
+}
+
+/// How far a pull is: one layer, or once for each image all of its layers.
+public struct PullProgress: Codable, Sendable, Equatable {
+  /// `resolve`, `layers`, `exists`, `wait`, `download` or `fetched`; at the gateway also `unpack` and `done`.
+  public var stage: String
+  /// Digest of the layer's blob; empty for the whole image.
+  public var id: String
+  /// Bytes done.
+  public var current: Int64
+  /// Bytes in all, when known.
+  public var total: Int64?
+  /// With `layers`: the name for confirmPull.
+  public var pull: String?
+  /// With `layers`: the image's id.
+  public var image: String?
+  /// With `layers`: lowest first; those that are being fetched have `partial`.
+  public var layers: [LayerSource]?
+
+  /// Takes every field.
+  public init(
+    stage: String,
+    id: String,
+    current: Int64,
+    total: Int64? = nil,
+    pull: String? = nil,
+    image: String? = nil,
+    layers: [LayerSource]? = nil
+  ) {
+    self.stage = stage
+    self.id = id
+    self.current = current
+    self.total = total
+    self.pull = pull
+    self.image = image
+    self.layers = layers
+  }
+}
+
 /// One mount that makes a root file system: mount(8)'s type, source and options. Options of an overlay are in order:
 /// `lowerdir+=/path` per layer (topmost first), `upperdir=`, `workdir=`, `volatile`, `ro`.
 public struct MountSpec: Codable, Sendable, Equatable {
@@ -157,6 +217,36 @@ public struct MountSpec: Codable, Sendable, Equatable {
     self.type = type
     self.source = source
     self.options = options
+  }
+}
+
+/// What a caller proves to a registry with who they are, in Docker's shape. Kept for the call alone, and sent only to
+/// the registry that the call is about.
+public struct RegistryAuth: Codable, Sendable, Equatable {
+  /// Name of the account.
+  public var username: String?
+  /// Its password, or an access token in its place.
+  public var password: String?
+  /// An OAuth2 refresh token, instead of a password.
+  public var identityToken: String?
+  /// A bearer token that is sent as it is.
+  public var registryToken: String?
+  /// The registry that it is for; `https://index.docker.io/v1/` is Docker Hub.
+  public var serverAddress: String?
+
+  /// Takes every field.
+  public init(
+    username: String? = nil,
+    password: String? = nil,
+    identityToken: String? = nil,
+    registryToken: String? = nil,
+    serverAddress: String? = nil
+  ) {
+    self.username = username
+    self.password = password
+    self.identityToken = identityToken
+    self.registryToken = registryToken
+    self.serverAddress = serverAddress
   }
 }
 
