@@ -56,7 +56,8 @@ public enum ImageDaemon {
       let imports = ImportStreams(store: store, streams: streams)
       let puller = ImagePuller(store: store, client: RegistryClient())
       return ServiceParts(
-        table: ImageDispatch.table(Handlers(store: store, imports: imports, puller: puller)), onShutdown: { streams.close() },
+        table: ImageDispatch.table(Handlers(store: store, imports: imports, puller: puller)),
+        onShutdown: { streams.close() },
         onReload: { configuration.reload() })
     }
   }

@@ -32,7 +32,8 @@ final class GrowingSource: ByteSource {
     let mask = UInt32(IN_MODIFY) | UInt32(IN_ATTRIB) | UInt32(IN_MOVE_SELF) | UInt32(IN_DELETE_SELF)
     guard watch >= 0, inotify_add_watch(watch, "/proc/self/fd/\(file.descriptor)", mask) >= 0 else {
       throw Fault(
-        .unavailable, "this machine has no inotify watch left to follow a layer with: raise fs.inotify.max_user_instances",
+        .unavailable,
+        "this machine has no inotify watch left to follow a layer with: raise fs.inotify.max_user_instances",
         cause: ["\(Errno(rawValue: errno))"])
     }
   }

@@ -185,7 +185,8 @@ enum ImageQueries {
 
   static func removeName(_ database: Database, repository: String, tag: String) throws {
     try database.execute(sql: "DELETE FROM name WHERE repository = ? AND tag = ?", arguments: [repository, tag])
-    try database.execute(sql: "DELETE FROM pulled WHERE repository = ? AND reference = ?", arguments: [repository, tag])
+    try database.execute(
+      sql: "DELETE FROM pulled WHERE repository = ? AND reference = ?", arguments: [repository, tag])
   }
 
   static func removeImages(_ database: Database, id: Digest) throws {

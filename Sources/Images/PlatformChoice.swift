@@ -22,6 +22,7 @@ enum PlatformChoice {
     let offered = candidates.compactMap { $0.platform.map { "\($0)" } }.sorted().prefix(20).joined(separator: ", ")
     throw Fault(
       .notFound,
-      candidates.isEmpty ? "\(what) has no image" : "no image of \(what) is for \(wanted.normalized); it has \(offered)")
+      candidates.isEmpty ? "\(what) has no image" : "no image of \(what) is for \(wanted.normalized); it has \(offered)"
+    )
   }
 }

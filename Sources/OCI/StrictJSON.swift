@@ -37,7 +37,9 @@ public enum StrictJSON {
         switch byte {
         case UInt8(ascii: "{"), UInt8(ascii: "["):
           levels.append(byte == UInt8(ascii: "{") ? .object([]) : .list)
-          if levels.count > StrictJSON.depthLimit { return "it is nested more than \(StrictJSON.depthLimit) levels deep" }
+          if levels.count > StrictJSON.depthLimit {
+            return "it is nested more than \(StrictJSON.depthLimit) levels deep"
+          }
         case UInt8(ascii: "}"), UInt8(ascii: "]"):
           switch (levels.popLast(), byte) {
           case (.object, UInt8(ascii: "}")), (.list, UInt8(ascii: "]")): break

@@ -26,7 +26,8 @@ struct RegistryRefusal {
     switch answer.status {
     case 401:
       return Fault(
-        .permissionDenied, "\(place) wants to know who asks for \(what): log in with gantry login \(place)", cause: said)
+        .permissionDenied, "\(place) wants to know who asks for \(what): log in with gantry login \(place)", cause: said
+      )
     case 403:
       return Fault(.permissionDenied, "\(place) denies \(what)", cause: said)
     case 404:

@@ -13,7 +13,9 @@ struct ImagePull: Command {
       """,
     examples: [
       ("gantry pull busybox", "The newest busybox of Docker Hub"),
-      ("gantry pull --platform linux/arm64 registry.example:5000/app:1.2", "For another machine, from another registry"),
+      (
+        "gantry pull --platform linux/arm64 registry.example:5000/app:1.2", "For another machine, from another registry"
+      ),
     ])
   static let flags: [Flag<ImagePull>] = [
     .toggle("all-tags", "a", "Download all tagged images in the repository") { $0.allTags = $1 },
@@ -74,7 +76,9 @@ struct ImagePulling {
     if allTags { return "" }
     let last = name.split(separator: "/").last ?? Substring(name)
     guard !last.contains(":"), !last.contains("@") else {
-      let tag = last.contains("@") ? String(last.split(separator: "@").last ?? "") : String(last.split(separator: ":").last ?? "")
+      let tag =
+        last.contains("@")
+        ? String(last.split(separator: "@").last ?? "") : String(last.split(separator: ":").last ?? "")
       return "\(tag): Pulling from \(repository(name))\n"
     }
     return "Using default tag: latest\nlatest: Pulling from \(repository(name))\n"

@@ -84,7 +84,7 @@ struct BlobTransfer: Sendable {
     let opened = try await Self.open(content, descriptor, anew: false)
     do throws(Fault) {
       return try await assemble(opened, place)
-    } catch where error.code == .corrupt && opened.resumed > 0 {
+    } catch  where error.code == .corrupt && opened.resumed > 0 {
       // What an earlier transfer left may be damaged, or of another registry: once more without it.
       return try await assemble(try await Self.open(content, descriptor, anew: true), place)
     }
@@ -155,13 +155,20 @@ struct BlobTransfer: Sendable {
     let isOffered = Atomic<Bool>(false)
   }
 
-  /// Waits a moment; true when one request alone is too slow and others could help.
+  /// Watches the only request; true once it is too slow and others could help.
   private func isSlow(_ assembly: BlobAssembly, _ ranges: RangeSupport) async throws -> Bool {
     guard settings.parallelSegments > 1, descriptor.size > settings.segmentSize * 3 else { return false }
-    let before = assembly.received.load(ordering: .relaxed)
-    do { try await Task.sleep(for: .milliseconds(settings.soloMilliseconds)) } catch { return false }
-    let rate = (assembly.received.load(ordering: .relaxed) - before) * 1000 / Int64(max(settings.soloMilliseconds, 1))
-    return rate < settings.slowRate && ranges.isOffered.load(ordering: .relaxed)
+    while !assembly.isFetched {
+      let before = assembly.received.load(ordering: .relaxed)
+      do { try await Task.sleep(for: .milliseconds(settings.soloMilliseconds)) } catch { return false }
+      let count = assembly.received.load(ordering: .relaxed) - before
+      if count > 0, count * 1000 / Int64(max(settings.soloMilliseconds, 1)) < settings.slowRate,
+        ranges.isOffered.load(ordering: .relaxed)
+      {
+        return true
+      }
+    }
+    return false
   }
 
   /// Fetches segments until there are none left.
@@ -291,7 +298,8 @@ private final class SegmentSink: BodySink {
     guard words.count == 4, words[0] == "bytes", Int64(words[1]) == range.lowerBound,
       words[3] == "*" || Int64(words[3]) == size
     else {
-      return Fault(.corrupt, "the registry sent another range than bytes \(range.lowerBound) to \(range.upperBound - 1)")
+      return Fault(
+        .corrupt, "the registry sent another range than bytes \(range.lowerBound) to \(range.upperBound - 1)")
     }
     return nil
   }

@@ -52,7 +52,7 @@ public final class ImagePuller: Sendable {
     }
     guard !tags.isEmpty else { throw Fault(.notFound, "\(reference.familiarName) has no tags") }
     var images: [PulledImage] = []
-    for tag in tags { images.append(try await pull(try reference.withTag(tag), platform, request, tell)) }
+    for tag in tags.sorted() { images.append(try await pull(try reference.withTag(tag), platform, request, tell)) }
     return images
   }
 
@@ -71,7 +71,7 @@ public final class ImagePuller: Sendable {
   ) async throws(Fault) -> Value {
     do throws(Fault) {
       return try await body()
-    } catch where error.code == .permissionDenied && error.message.hasPrefix(reference.domain + " ") {
+    } catch  where error.code == .permissionDenied && error.message.hasPrefix(reference.domain + " ") {
       throw Fault(
         .permissionDenied,
         "pull access denied for \(reference.familiarName), repository does not exist or may require 'gantry login'",

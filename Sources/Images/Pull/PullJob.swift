@@ -65,7 +65,7 @@ struct PullJob: Sendable {
       return try await puller.client.manifestHead(
         reference.tag ?? Reference.defaultTag, of: reference.path, registry: reference.domain,
         credentials: request.credentials)
-    } catch where error.code == .invalidArgument || error.code == .corrupt {
+    } catch  where error.code == .invalidArgument || error.code == .corrupt {
       return nil
     }
   }
@@ -78,7 +78,7 @@ struct PullJob: Sendable {
     do throws(Fault) {
       fetched = try await puller.client.manifest(
         name, of: reference.path, registry: reference.domain, credentials: request.credentials)
-    } catch where error.code == .notFound {
+    } catch  where error.code == .notFound {
       throw Fault(.notFound, "manifest for \(reference.familiar) not found", cause: error.cause)
     }
     let found = Digest.of(fetched.data, digest?.algorithm ?? fetched.claimed?.algorithm ?? .sha256)
@@ -126,7 +126,8 @@ struct PullJob: Sendable {
     let next = try await self.document(chosen.digest.rawValue, chosen.digest)
     guard next.descriptor.mediaType == chosen.mediaType, next.descriptor.size == chosen.size else {
       throw Fault(
-        .corrupt, "the manifest \(chosen.digest) is not of the type or size that the index of \(reference.familiar) says")
+        .corrupt,
+        "the manifest \(chosen.digest) is not of the type or size that the index of \(reference.familiar) says")
     }
     return try await imageManifest(next, depth: depth + 1)
   }
@@ -199,12 +200,15 @@ struct PullJob: Sendable {
   }
 
   private func configuration(_ descriptor: Descriptor) async throws(Fault) -> Data {
-    if store.content.size(of: descriptor.digest) == descriptor.size, let data = try? store.content.read(descriptor.digest) {
+    if store.content.size(of: descriptor.digest) == descriptor.size,
+      let data = try? store.content.read(descriptor.digest)
+    {
       return data
     }
     let data = try await smallBlob(descriptor.digest)
     guard data.count == descriptor.size else {
-      throw Fault(.corrupt, "the configuration \(descriptor.digest) has \(data.count) bytes instead of \(descriptor.size)")
+      throw Fault(
+        .corrupt, "the configuration \(descriptor.digest) has \(data.count) bytes instead of \(descriptor.size)")
     }
     return data
   }
