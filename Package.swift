@@ -64,6 +64,7 @@ let layer1: [Target] = [
   .target(
     name: "Seccomp", dependencies: ["CSeccomp", "Faults", "OCI"], exclude: ["Resources/NOTICE"],
     resources: [.embedInCode("Resources/seccomp-default.json")], swiftSettings: swiftSettings),
+  library("GarbageCollection", ["Linux", "Faults", grdb, system]),
   library("LogFiles", ["CISAL", "LogFormat"]),
   library("Configuration", ["JSONRPC", "Linux", "Faults", system]),
   library("Tar", ["CArchive", "CLinux", "Linux", "Faults", system]),
@@ -77,15 +78,15 @@ let layer2: [Target] = [
   library(
     "Images",
     [
-      "ContentStore", "Registry", "Archive", "Tar", "Linux", "OCI", "JSONRPC", "Protocol", "Faults", crypto, grdb, log,
-      system,
+      "ContentStore", "GarbageCollection", "Registry", "Archive", "Tar", "Linux", "OCI", "JSONRPC", "Protocol",
+      "Faults", crypto, grdb, log, system,
     ]),
   library("Runtime", ["CLinux", "Linux", "Cgroups", "QuickJSON", "OCI", "Faults", system]),
   library(
     "Snapshots",
     [
-      "Runtime", "Archive", "Tar", "RPCService", "CLinux", "Linux", "OCI", "JSONRPC", "Protocol", "Faults", grdb, log,
-      system,
+      "Runtime", "GarbageCollection", "Archive", "Tar", "RPCService", "CLinux", "Linux", "OCI", "JSONRPC", "Protocol",
+      "Faults", grdb, log, system,
     ]),
   library(
     "RuntimeCLI", ["Runtime", "Cgroups", "Seccomp", "CLinux", "Linux", "QuickJSON", "OCI", "Faults", system]),
@@ -144,7 +145,8 @@ let layer3: [Target] = [
   .executableTarget(name: "protogen", path: "Sources/protogen", swiftSettings: swiftSettings),
   .target(
     name: "TestSupport", dependencies: [.product(name: "Subprocess", package: "swift-subprocess"), system],
-    path: "Tests/TestSupport", exclude: ["census", "fake-registry", "make-archive", "token-server"], swiftSettings: swiftSettings),
+    path: "Tests/TestSupport", exclude: ["census", "fake-registry", "make-archive", "token-server"],
+    swiftSettings: swiftSettings),
 ]
 
 /// What tests of several targets share: archives built byte by byte, and the list that every snapshot backend passes.
@@ -188,6 +190,7 @@ let allTests: [Target] = [
     "RuntimeCLITests", [testSupport, "RuntimeCLI", "Runtime", "Linux", "QuickJSON", "OCI", "Faults", system]),
   tests("OCITests", ["OCI", "Faults"]),
   tests("RegistryTests", [testSupport, "Registry", "Faults"]),
+  tests("GarbageCollectionTests", ["GarbageCollection", "Faults", grdb]),
   tests("CLITests", ["CLI", "Tar", "JSONRPC", "Protocol", "Linux", "Faults", system]),
   tests("ConfigurationTests", ["Configuration", "Faults", system]),
   tests("ContentStoreTests", ["ContentStore", "OCI", "Faults", system]),

@@ -62,6 +62,7 @@ struct GatewayCommand: AsyncParsableCommand {
       }
       let watch = TaskWatch(engine: engine, client: clients.task, log: service.logger)
       try await watch.begin(patience: .seconds(patience))
+      engine.beginUpkeep()
       return ServiceParts(
         table: engine.table(),
         onShutdown: {

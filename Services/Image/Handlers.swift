@@ -17,7 +17,8 @@ struct Handlers: ImageService {
   func openImport(
     _ params: ImageAPI.OpenImportParams, _ context: CallContext
   ) async throws(Fault) -> ImageAPI.OpenImportResult {
-    let (name, address) = try imports.open(ImportRequest(names: params.names ?? [], platform: params.platform))
+    let (name, address) = try imports.open(
+      ImportRequest(names: params.names ?? [], platform: params.platform, lease: params.lease))
     return .init(import: name, stream: address)
   }
 
@@ -44,14 +45,16 @@ struct Handlers: ImageService {
     let images = try await blocking { () throws(Fault) in
       defer { HeapMemory.giveBack() }
       return try store.importPath(
-        path, ImportRequest(names: params.names ?? [], platform: params.platform), observer: context.importObserver)
+        path, ImportRequest(names: params.names ?? [], platform: params.platform, lease: params.lease),
+        observer: context.importObserver)
     }
     return .init(images: images.map(Self.summary))
   }
 
   func resolve(_ params: ImageAPI.ResolveParams, _ context: CallContext) async throws(Fault) -> ImageAPI.ResolveResult {
     let image = try store.resolve(
-      params.reference, platform: try params.platform.map { text throws(Fault) in try Platform(parsing: text) })
+      params.reference, platform: try params.platform.map { text throws(Fault) in try Platform(parsing: text) },
+      lease: params.lease)
     return .init(
       image: .init(
         id: image.id.rawValue, name: image.name, reference: image.reference, manifest: image.manifest,
@@ -92,7 +95,7 @@ struct Handlers: ImageService {
     let removal = try await blocking { () throws(Fault) in
       try store.remove(params.reference, force: params.force ?? false, inUse: inUse)
     }
-    return .init(untagged: removal.untagged, deleted: removal.deleted.map(\.rawValue))
+    return .init(untagged: removal.untagged, deleted: removal.deleted.map(\.rawValue), bytes: removal.bytes)
   }
 
   func usage(_ params: ImageAPI.UsageParams, _ context: CallContext) async throws(Fault) -> ImageAPI.UsageResult {

@@ -126,7 +126,7 @@ public final class ContentStore: Sendable {
 
   /// Makes staged blobs visible, all before it returns; blobs that exist already are left as they are.
   ///
-  /// When it throws, some may be visible: they are whole, and `sweep` removes them when nothing names them.
+  /// When it throws, some may be visible: they are whole, and whoever collects garbage removes them when nothing names them.
   public func publish(_ blobs: [StagedBlob]) throws(Fault) {
     var folders: Set<FilePath> = []
     for blob in blobs {
@@ -143,25 +143,21 @@ public final class ContentStore: Sendable {
     for folder in folders { try StoredFile.syncFolder(folder) }
   }
 
-  /// Removes the blob `digest`, if there is one. Returns the bytes that it had.
+  /// The bytes that the blob takes on disk; 0 when there is none.
+  public func allocated(_ digest: Digest) -> Int64 {
+    var status = stat()
+    guard lstat(path(of: digest).string, &status) == 0 else { return 0 }
+    return Int64(status.st_blocks) * 512
+  }
+
+  /// Removes the blob `digest`, if there is one. Returns the bytes of disk that it had.
   @discardableResult
   public func remove(_ digest: Digest) throws(Fault) -> Int64 {
-    let size = size(of: digest) ?? 0
+    let allocated = allocated(digest)
     if unlink(path(of: digest).string) != 0, errno != ENOENT {
       throw Fault(Errno(rawValue: errno), "remove the blob", path(of: digest))
     }
-    return size
-  }
-
-  /// Removes every blob that is not in `keep`; returns how many and their bytes.
-  public func sweep(keep: Set<Digest>) throws(Fault) -> (count: Int, bytes: Int64) {
-    var count = 0
-    var bytes: Int64 = 0
-    for digest in try list().keys where !keep.contains(digest) {
-      bytes += try remove(digest)
-      count += 1
-    }
-    return (count, bytes)
+    return allocated
   }
 
   // MARK: The layout's index

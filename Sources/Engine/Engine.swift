@@ -59,6 +59,7 @@ public final class Engine: Sendable {
   let execs = ExecDirectory()
   let tombstones = Tombstones()
   let imageCache = ImageCache()
+  let imageUse = ImageUse()
   let background = BackgroundWork()
   let copies = CopyDirectory()
   /// For work that blocks: it must take none of Swift's own threads.
@@ -110,6 +111,7 @@ public final class Engine: Sendable {
   public func shutdown() async {
     streams.stop()
     pending.close()
+    await tellUse()
     await background.close()
     await events.close()
   }

@@ -2,6 +2,7 @@ internal import ContentStore
 internal import Faults
 internal import FoundationEssentials
 internal import GRDB
+internal import GarbageCollection
 internal import Linux
 internal import OCI
 internal import SystemPackage
@@ -12,6 +13,8 @@ internal import SystemPackage
 ///     layer  (manifest, position) → blob descriptor, diffID, chainID, size of the plain tar if known
 ///     name   (repository, tag) → manifest, when it was tagged
 ///     pulled (repository, tag or digest, platform) → what the registry called it, an index or a manifest, and our manifest
+///     image_use  image id → when it was last used, whether it is pinned
+///     lease, lease_hold  see `LeaseRows`: what is held are digests of blobs
 ///
 /// One writer: `write` runs on the queue's own thread, one after the other, so what it also does on disk (publishing and
 /// removing blobs, `index.json`) is in the same order as the transactions.
@@ -73,7 +76,16 @@ struct ImageDatabase: Sendable {
     migrator.registerMigration("2 expanded sizes of layers") { database in
       try database.execute(sql: "ALTER TABLE layer ADD COLUMN expanded_size INTEGER")
     }
-    migrator.registerMigration("3 what registries call images") { database in
+    migrator.registerMigration("3 leases, use and pins") { database in
+      try database.execute(sql: LeaseRows.schema)
+      try database.execute(
+        sql: """
+          CREATE TABLE image_use (
+            id TEXT NOT NULL PRIMARY KEY, used REAL NOT NULL, pinned INTEGER NOT NULL
+          ) STRICT, WITHOUT ROWID;
+          """)
+    }
+    migrator.registerMigration("4 what registries call images") { database in
       try database.execute(
         sql: """
           CREATE TABLE pulled (

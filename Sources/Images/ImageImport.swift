@@ -2,6 +2,7 @@ internal import Archive
 internal import ContentStore
 public import Faults
 internal import FoundationEssentials
+internal import GarbageCollection
 internal import Linux
 internal import OCI
 public import SystemPackage
@@ -13,11 +14,14 @@ public struct ImportRequest: Sendable {
   public var names: [String]
   /// The platform to take from an index; nil is this machine's, and a single image of any.
   public var platform: String?
+  /// The lease that keeps the images' content beside the images themselves.
+  public var lease: String?
 
   /// Makes a request.
-  public init(names: [String] = [], platform: String? = nil) {
+  public init(names: [String] = [], platform: String? = nil, lease: String? = nil) {
     self.names = names
     self.platform = platform
+    self.lease = lease
   }
 }
 
@@ -117,8 +121,10 @@ extension ImageStore {
   struct Wishes {
     var names: [Reference] = []
     var platform: Platform?
+    var lease: String?
 
     init(_ request: ImportRequest) throws(Fault) {
+      lease = request.lease
       for name in request.names {
         let reference = try Reference(parsing: name).withDefaultTag
         guard reference.digest == nil else {
@@ -195,7 +201,7 @@ extension ImageStore {
     job.report("write")
     let blobs = Array(staged.values)
     let present = stored
-    try change { database in
+    return try change { database in
       for digest in present where content.size(of: digest) == nil {
         throw Fault(.conflict, "the blob \(digest) was removed during the import; import the image again")
       }
@@ -206,10 +212,11 @@ extension ImageStore {
         for name in wishes.names.isEmpty ? plan.names : wishes.names {
           try ImageQueries.setName(database, name, manifest: plan.record.manifest.digest, at: now)
         }
+        if let lease = wishes.lease { try LeaseRows.hold(database, lease, plan.blobs.keys.map(\.rawValue)) }
       }
+      // Told as they are now: another call may remove them at once.
+      let summaries = try Self.list(database)
+      return plans.compactMap { plan in summaries.first { $0.id == plan.record.id } }
     }
-    var summaries: [ImageSummary] = []
-    for plan in plans { summaries.append(try summary(plan.record.id)) }
-    return summaries
   }
 }

@@ -6,35 +6,29 @@ public import OCI
 /// What lists and descriptions of images show.
 extension ImageStore {
   /// All images, the newest first.
-  public func list() throws(Fault) -> [ImageSummary] {
-    try database.read { database in
-      let sizes = try ImageQueries.sizes(database)
-      var names: [Digest: [NameRow]] = [:]
-      for name in try ImageQueries.names(database) { names[name.manifest, default: []].append(name) }
-      var pulled: [Digest: [PulledRow]] = [:]
-      for row in try PulledQueries.all(database) { pulled[row.manifest, default: []].append(row) }
-      var order: [Digest] = []
-      var summaries: [Digest: ImageSummary] = [:]
-      for row in try ImageQueries.images(database) {
-        let own = names[row.manifest.digest] ?? []
-        if summaries[row.id] == nil {
-          order.append(row.id)
-          summaries[row.id] = ImageSummary(
-            id: row.id, repoTags: [], repoDigests: [], created: row.created, size: sizes[row.manifest.digest] ?? 0,
-            labels: row.labels, architecture: row.architecture, os: row.os, variant: row.variant,
-            manifest: row.manifest.digest)
-        }
-        summaries[row.id]?.repoTags += own.map(\.familiar)
-        summaries[row.id]?.repoDigests += Self.repoDigests(own, pulled[row.manifest.digest] ?? [])
-      }
-      return order.compactMap { summaries[$0] }.sorted { ($0.created ?? "") > ($1.created ?? "") }
-    }
-  }
+  public func list() throws(Fault) -> [ImageSummary] { try database.read { try Self.list($0) } }
 
-  /// The summary of the image that `id` names.
-  func summary(_ id: Digest) throws(Fault) -> ImageSummary {
-    guard let summary = try list().first(where: { $0.id == id }) else { throw Self.noSuchImage(id.rawValue) }
-    return summary
+  static func list(_ database: Database) throws -> [ImageSummary] {
+    let sizes = try ImageQueries.sizes(database)
+    var names: [Digest: [NameRow]] = [:]
+    for name in try ImageQueries.names(database) { names[name.manifest, default: []].append(name) }
+    var pulled: [Digest: [PulledRow]] = [:]
+    for row in try PulledQueries.all(database) { pulled[row.manifest, default: []].append(row) }
+    var order: [Digest] = []
+    var summaries: [Digest: ImageSummary] = [:]
+    for row in try ImageQueries.images(database) {
+      let own = names[row.manifest.digest] ?? []
+      if summaries[row.id] == nil {
+        order.append(row.id)
+        summaries[row.id] = ImageSummary(
+          id: row.id, repoTags: [], repoDigests: [], created: row.created, size: sizes[row.manifest.digest] ?? 0,
+          labels: row.labels, architecture: row.architecture, os: row.os, variant: row.variant,
+          manifest: row.manifest.digest)
+      }
+      summaries[row.id]?.repoTags += own.map(\.familiar)
+      summaries[row.id]?.repoDigests += Self.repoDigests(own, pulled[row.manifest.digest] ?? [])
+    }
+    return order.compactMap { summaries[$0] }.sorted { ($0.created ?? "") > ($1.created ?? "") }
   }
 
   /// What a registry calls the image, where it came from one; else its manifest.

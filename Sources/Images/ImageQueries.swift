@@ -142,14 +142,6 @@ enum ImageQueries {
     Set(try String.fetchAll(database, sql: "SELECT DISTINCT chain_id FROM layer").map { try Digest(parsing: $0) })
   }
 
-  /// Every blob that some image needs.
-  static func blobs(_ database: Database) throws -> Set<Digest> {
-    Set(
-      try String.fetchAll(
-        database, sql: "SELECT manifest FROM image UNION SELECT id FROM image UNION SELECT digest FROM layer"
-      ).map { try Digest(parsing: $0) })
-  }
-
   /// Adds the image, or only notes its return when it is known.
   static func insert(_ database: Database, _ image: ImageRecord, added: Double) throws {
     let labels = String(decoding: try ImageDocument.encode(image.labels), as: UTF8.self)
@@ -191,5 +183,6 @@ enum ImageQueries {
 
   static func removeImages(_ database: Database, id: Digest) throws {
     try database.execute(sql: "DELETE FROM image WHERE id = ?", arguments: [id.rawValue])
+    try database.execute(sql: "DELETE FROM image_use WHERE id = ?", arguments: [id.rawValue])
   }
 }

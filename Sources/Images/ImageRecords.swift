@@ -79,6 +79,8 @@ public struct Removal: Sendable, Equatable {
   public var untagged: [String]
   /// The ids of images, and the chain ids of layers that no image has any more.
   public var deleted: [Digest]
+  /// The bytes of the content store that were freed.
+  public var bytes: Int64 = 0
 
   /// Makes a removal of nothing, or of what is given.
   public init(untagged: [String] = [], deleted: [Digest] = []) {

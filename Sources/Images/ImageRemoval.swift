@@ -13,7 +13,7 @@ extension ImageStore {
   /// - Parameter inUse: the ids of images that containers were made of.
   /// - Throws: `notFound`, `conflict` in Docker's words.
   public func remove(_ reference: String, force: Bool = false, inUse: Set<Digest> = []) throws(Fault) -> Removal {
-    try change(sweeping: true) { database in
+    var (removal, collected) = try changeAndCollect { database in
       let found = try Self.find(database, reference)
       let id = found.row.id
       let names = try ImageQueries.names(database, id: id)
@@ -62,5 +62,7 @@ extension ImageStore {
       }
       return removal
     }
+    removal.bytes = collected.bytes
+    return removal
   }
 }

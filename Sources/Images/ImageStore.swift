@@ -2,6 +2,7 @@ public import ContentStore
 public import Faults
 internal import FoundationEssentials
 internal import GRDB
+internal import GarbageCollection
 public import Logging
 public import OCI
 internal import Synchronization
@@ -21,8 +22,8 @@ public final class ImageStore: Sendable {
 
   let database: ImageDatabase
   let log: Logger
-  /// Blobs that an import found here and counts on: kept although no image needs them.
-  let pins = Mutex<[Digest: Int]>([:])
+  /// Blobs that running calls found here and count on: kept although no image needs them.
+  let holds = CallHolds()
   private let resolved = Mutex(ResolvedCache())
 
   /// Opens the folder `root`, makes it when there is none, and repairs what a killed service left.
@@ -70,14 +71,10 @@ public final class ImageStore: Sendable {
       if index == nil { index = try found() }
       if let index, !index.manifests.isEmpty { return try adopt(index) }
     }
-    _ = try database.write {
-      try ImageQueries.blobs($0)
-    } after: { [content, log] database, keep in
-      try Self.rewriteIndex(database, content)
-      let swept = try content.sweep(keep: keep)
-      if swept.count > 0 {
-        log.notice("removed blobs that no image has", metadata: ["blobs": "\(swept.count)", "bytes": "\(swept.bytes)"])
-      }
+    let collected = try changeAndCollect { _ in }.collected
+    if collected.blobs > 0 {
+      log.notice(
+        "removed blobs that no image has", metadata: ["blobs": "\(collected.blobs)", "bytes": "\(collected.bytes)"])
     }
   }
 
@@ -148,22 +145,30 @@ public final class ImageStore: Sendable {
     }
   }
 
-  /// Runs `body` in one transaction, then rewrites `index.json`, then removes blobs that no image needs any more if
-  /// `sweeping`.
+  /// Runs `body` in one transaction, then rewrites `index.json`.
   @discardableResult
-  func change<Result>(
-    sweeping: Bool = false, _ body: (Database) throws -> Result
-  ) throws(Fault) -> Result {
+  func change<Result>(_ body: (Database) throws -> Result) throws(Fault) -> Result {
     try database.write {
       try body($0)
     } after: { [content] database, _ in
       resolved.withLock { $0.clear() }
       try Self.rewriteIndex(database, content)
-      if sweeping {
-        let kept = try ImageQueries.blobs(database).union(pins.withLock { Set($0.keys) })
-        _ = try content.sweep(keep: kept)
-      }
     }
+  }
+
+  /// The same, and removes content that nothing needs any more.
+  func changeAndCollect<Result>(
+    _ body: (Database) throws -> Result
+  ) throws(Fault) -> (result: Result, collected: Collected) {
+    var collected = Collected()
+    let result = try database.write {
+      try body($0)
+    } after: { [content] database, _ in
+      resolved.withLock { $0.clear() }
+      try Self.rewriteIndex(database, content)
+      collected = try collect(database)
+    }
+    return (result, collected)
   }
 
   /// `index.json` from the rows: a descriptor for every name, and one without a name for every image without any.
@@ -196,7 +201,11 @@ public final class ImageStore: Sendable {
   /// Finds the image that `reference` means: a name, a name with a digest, an id, or the unique beginning of one.
   ///
   /// Throws `notFound` in Docker's words, `invalidArgument` for a malformed or ambiguous reference.
-  public func resolve(_ reference: String, platform: Platform? = nil) throws(Fault) -> ResolvedImage {
+  /// - Parameter lease: what then keeps the image's content, whatever becomes of the image.
+  public func resolve(
+    _ reference: String, platform: Platform? = nil, lease: String? = nil
+  ) throws(Fault) -> ResolvedImage {
+    if let lease { try hold(reference, lease) }
     let key = ResolvedCache.Key(reference: reference, platform: platform)
     let (cached, generation) = resolved.withLock { ($0[key], $0.generation) }
     if let cached { return cached }

@@ -12,7 +12,7 @@ final class ImportJob {
 
   private let store: ImageStore
   private let observer: ImportObserver
-  private var pinned: [Digest] = []
+  private var held: [String] = []
   private var current: Int64 = 0
   private var reported: Int64 = 0
   /// The bytes of the input, when they are known and the input is not compressed.
@@ -24,18 +24,13 @@ final class ImportJob {
   }
 
   deinit {
-    let pinned = pinned
-    store.pins.withLock { pins in
-      for digest in pinned {
-        if let count = pins[digest], count > 1 { pins[digest] = count - 1 } else { pins[digest] = nil }
-      }
-    }
+    store.holds.release(held)
   }
 
   /// Whether the store has the blob; from then until the import's end it is not removed.
   func pin(_ digest: Digest, _ size: Int64) -> Bool {
-    store.pins.withLock { $0[digest, default: 0] += 1 }
-    pinned.append(digest)
+    store.holds.hold([digest.rawValue])
+    held.append(digest.rawValue)
     return store.content.size(of: digest) == size
   }
 

@@ -77,8 +77,8 @@ extension SnapshotStore {
     guard params.target.hasPrefix("/"), !params.target.utf8.contains(0), !params.path.utf8.contains(0) else {
       throw Fault(.invalidArgument, "the folder to fill must be an absolute path, not \"\(params.target)\"")
     }
-    pins.pin([params.parent])
-    defer { pins.unpin([params.parent]) }
+    holds.hold([params.parent])
+    defer { holds.release([params.parent]) }
     let stack = try database.read { try $0.stack(params.parent) }
     guard !stack.isEmpty else { throw Fault(.notFound, "there is no layer \(params.parent): unpack its image first") }
     let copy = FolderCopy(folders: folders, layers: try overlay.lowerFolders(stack))

@@ -1,6 +1,7 @@
 internal import Archive
 internal import Faults
 internal import GRDB
+internal import GarbageCollection
 internal import JSONRPC
 internal import OCI
 internal import Protocol
@@ -21,10 +22,13 @@ struct LayerUnpack {
 
   let store: SnapshotStore
   let wanted: [Wanted]
+  /// What keeps the layers after the call.
+  let lease: String?
 
   /// Checks that the layers are a stack: well-formed digests, and chainIDs that follow from the diffIDs.
-  init(_ store: SnapshotStore, _ layers: [LayerSource]) throws(Fault) {
+  init(_ store: SnapshotStore, _ layers: [LayerSource], lease: String?) throws(Fault) {
     self.store = store
+    self.lease = lease
     var diffIDs: [Digest] = []
     for layer in layers { diffIDs.append(try Digest(parsing: layer.diffID)) }
     var wanted: [Wanted] = []
@@ -53,8 +57,13 @@ struct LayerUnpack {
   func run(_ context: CallContext) async throws -> SnapshotAPI.UnpackResult {
     guard let top = wanted.last else { return SnapshotAPI.UnpackResult(chainID: "", unpacked: [], bytes: 0) }
     let names = wanted.map(\.chainID.rawValue) + wanted.map(\.diffID.rawValue)
-    store.pins.pin(names)
-    defer { store.pins.unpin(names) }
+    store.holds.hold(names)
+    defer {
+      // In this order: a prune that does not see the hold any more sees the touch.
+      store.marks.touch(names)
+      store.holds.release(names)
+    }
+    if let lease { try store.database.write { try LeaseRows.hold($0, lease, names) } }
     var unpacked: [String] = []
     var bytes: Int64 = 0
     while true {

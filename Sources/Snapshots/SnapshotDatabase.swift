@@ -1,6 +1,7 @@
 internal import Faults
 internal import Foundation
 internal import GRDB
+internal import GarbageCollection
 internal import Linux
 internal import SystemPackage
 
@@ -11,6 +12,7 @@ internal import SystemPackage
 ///     layer     one row per chainID: its parent layer and its content; equal diffIDs share one content
 ///       ↑
 ///     snapshot  one row per writable or read-only snapshot: key, parent layer, place of its folder
+///     lease, lease_hold  see `LeaseRows`: what is held are chainIDs and diffIDs
 ///
 /// A `place` that is NULL is set aside: the folder was not there at a start. Unpacking the layer again heals it.
 struct SnapshotDatabase: Sendable {
@@ -59,6 +61,7 @@ struct SnapshotDatabase: Sendable {
           CREATE INDEX snapshot_parent ON snapshot (parent);
           """)
     }
+    migrator.registerMigration("2 leases") { database in try database.execute(sql: LeaseRows.schema) }
     return migrator
   }
 

@@ -1,5 +1,6 @@
 public import Faults
 internal import GRDB
+internal import GarbageCollection
 public import JSONRPC
 internal import Linux
 internal import OCI
@@ -12,7 +13,7 @@ extension SnapshotStore: SnapshotService {
   public func unpack(
     _ params: SnapshotAPI.UnpackParams, _ context: CallContext
   ) async throws(Fault) -> SnapshotAPI.UnpackResult {
-    let unpack = try LayerUnpack(self, params.layers)
+    let unpack = try LayerUnpack(self, params.layers, lease: params.lease)
     do { return try await unpack.run(context) } catch { throw Fault(describing: error) }
   }
 
@@ -116,13 +117,6 @@ extension SnapshotStore: SnapshotService {
   ) async throws(Fault) -> SnapshotAPI.FillResult {
     do { return try await self.fill(params) } catch { throw Fault(describing: error) }
   }
-
-  /// Removes the layers that neither the caller nor a snapshot needs.
-  public func layerPrune(
-    _ params: SnapshotAPI.LayerPruneParams, _ context: CallContext
-  ) async throws(Fault) -> SnapshotAPI.LayerPruneResult {
-    do { return try await disk.run { try self.prune(keep: params.keep) } } catch { throw Fault(describing: error) }
-  }
 }
 
 // MARK: - How
@@ -198,7 +192,7 @@ extension SnapshotStore {
           layers.append(key)
         }
       }
-      let unused = layers.isEmpty ? [] : try database.removeLayers(layers, pinned: pins.pinned)
+      let unused = layers.isEmpty ? [] : try database.removeLayers(layers, held: held(database))
       for place in places where folders.exists(place) { try folders.move(place, to: folders.trash(place)) }
       return unused
     }
@@ -244,38 +238,15 @@ extension SnapshotStore {
       try database.insertLayer(
         chainID: params.chainID, parent: record.parent, content: content, labels: params.labels ?? record.labels)
       try database.run("DELETE FROM snapshot WHERE key = ?", [params.key])
+      if let lease = params.lease { try LeaseRows.hold(database, lease, [params.chainID]) }
+      marks.touch([params.chainID])
     }
     try? folders.move("\(place)/work", to: "trash/\(folders.number())")
     trash.empty()
     return SnapshotAPI.CommitResult(chainID: params.chainID, bytes: usage.bytes)
   }
 
-  private func prune(keep: [String]) throws -> SnapshotAPI.LayerPruneResult {
-    let (removed, unused) = try database.write { database in
-      let pinned = pins.pinned
-      var kept: Set<String> = []
-      for chainID in keep + Array(pinned) + (try database.snapshots().compactMap(\.parent))
-      where !kept.contains(chainID) {
-        kept.formUnion(try database.stack(chainID).map(\.chainID))
-      }
-      let removed = try database.layers().map(\.chainID).filter { !kept.contains($0) }
-      return (removed, try database.removeLayers(removed, pinned: pinned))
-    }
-    discard(unused)
-    return SnapshotAPI.LayerPruneResult(removed: removed, bytes: unused.reduce(0) { $0 + $1.bytes })
-  }
-
-  private func discard(_ contents: [ContentRecord]) {
-    for content in contents {
-      guard let place = content.place else { continue }
-      do throws(Fault) { try folders.move(place, to: folders.trash(place)) } catch {
-        log.warning("a removed layer's folder is still there", metadata: ["place": "\(place)", "error": "\(error)"])
-      }
-    }
-    trash.empty()
-  }
-
-  private func measure(_ place: SnapshotFolders.Place) throws -> DiskUsage {
+  func measure(_ place: SnapshotFolders.Place) throws -> DiskUsage {
     do throws(Errno) {
       let folder = try openat2(nil, folders.path("\(place)/fs").string, [.readOnly, .directory, .noFollow])
       return DiskUsage(of: folder.rawValue)

@@ -1,6 +1,7 @@
 public import Archive
 public import Faults
 internal import GRDB
+internal import GarbageCollection
 internal import Linux
 public import Logging
 internal import OCI
@@ -21,8 +22,10 @@ public final class SnapshotStore: Sendable {
   let trash: Trash
   let jobs: LayerJobs
   let log: Logger
-  /// Layers that running calls count on: never pruned.
-  let pins = LayerPins()
+  /// Layers that running calls count on, by chainID and diffID: never pruned.
+  let holds = CallHolds()
+  /// When layers were last made, asked for or released.
+  let marks = LayerMarks()
   /// Long work on the disk other than unpacking, one piece after the other: taking layers in, pruning, measuring.
   let disk = WorkPool(limit: 1)
   /// Walks through folders, which change nothing.

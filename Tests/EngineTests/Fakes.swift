@@ -94,6 +94,52 @@ final class FakeImages: ImageService, Sendable {
   func usage(_ params: ImageAPI.UsageParams, _ context: CallContext) async throws(Fault) -> ImageAPI.UsageResult {
     .init(blobs: 0, bytes: 0)
   }
+
+  /// Leases that are open.
+  let open = Mutex<Set<String>>([])
+  /// Images that were used, in the order of telling.
+  let used = Mutex<[String]>([])
+  /// Pinned ids.
+  let pinned = Mutex<Set<String>>([])
+  /// When images were last used.
+  let times = Mutex<[String: Int64]>([:])
+
+  func lease(_ params: ImageAPI.LeaseParams, _ context: CallContext) async throws(Fault) -> ImageAPI.LeaseResult {
+    open.withLock { _ = $0.insert(params.lease) }
+    return .init()
+  }
+  func release(_ params: ImageAPI.ReleaseParams, _ context: CallContext) async throws(Fault) -> ImageAPI.ReleaseResult {
+    open.withLock { _ = $0.remove(params.lease) }
+    return .init()
+  }
+  func leases(_ params: ImageAPI.LeasesParams, _ context: CallContext) async throws(Fault) -> ImageAPI.LeasesResult {
+    .init(leases: open.withLock { $0.sorted().map { Lease(name: $0, secondsLeft: 1, holds: []) } })
+  }
+  func collect(_ params: ImageAPI.CollectParams, _ context: CallContext) async throws(Fault) -> ImageAPI.CollectResult {
+    .init(blobs: 0, bytes: 0)
+  }
+  func graph(_ params: ImageAPI.GraphParams, _ context: CallContext) async throws(Fault) -> ImageAPI.GraphResult {
+    let images = all.withLock { $0.sorted { $0.key < $1.key }.map(\.value) }
+    let (pinned, times) = (pinned.withLock { $0 }, times.withLock { $0 })
+    return .init(
+      images: images.enumerated().map { index, image in
+        .init(
+          id: image.id, manifest: image.id, names: [image.name ?? ""], pinned: pinned.contains(image.id),
+          used: times[image.id] ?? 0, layers: [Int64(index)])
+      },
+      layers: images.map {
+        .init(chainID: $0.layers[0].chainID, digest: "blob " + $0.layers[0].diffID, size: 100, stored: 100)
+      }, bytes: Int64(images.count * 100))
+  }
+  func pin(_ params: ImageAPI.PinParams, _ context: CallContext) async throws(Fault) -> ImageAPI.PinResult {
+    let id = try find(params.reference).id
+    pinned.withLock { set in _ = params.pinned ? set.insert(id).inserted : set.remove(id) != nil }
+    return .init(id: id)
+  }
+  func noteUse(_ params: ImageAPI.NoteUseParams, _ context: CallContext) async throws(Fault) -> ImageAPI.NoteUseResult {
+    used.withLock { $0 += params.ids }
+    return .init()
+  }
 }
 
 /// Snapshots that are names.
@@ -166,6 +212,25 @@ final class FakeSnapshots: SnapshotService, Sendable {
   ) async throws(Fault) -> SnapshotAPI.LayerPruneResult {
     pruned.withLock { $0.append(params.keep) }
     return .init(removed: [], bytes: 0)
+  }
+
+  /// Leases that are open.
+  let open = Mutex<Set<String>>([])
+  func lease(_ params: SnapshotAPI.LeaseParams, _ context: CallContext) async throws(Fault) -> SnapshotAPI.LeaseResult {
+    open.withLock { _ = $0.insert(params.lease) }
+    return .init()
+  }
+  func release(
+    _ params: SnapshotAPI.ReleaseParams, _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.ReleaseResult {
+    open.withLock { _ = $0.remove(params.lease) }
+    return .init()
+  }
+  func leases(
+    _ params: SnapshotAPI.LeasesParams, _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.LeasesResult { .init(leases: []) }
+  func mark(_ params: SnapshotAPI.MarkParams, _ context: CallContext) async throws(Fault) -> SnapshotAPI.MarkResult {
+    .init(mark: "1-1")
   }
 
   /// The trees that were asked for, in order.

@@ -8,6 +8,7 @@ extension Engine {
   public func imageOpenLoad(
     _ params: GatewayAPI.ImageOpenLoadParams, _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ImageOpenLoadResult {
+    try await faulted { try await makeRoomForImages() }
     let opened = try await images.openImport(.init(names: params.names, platform: params.platform), context.passedOn)
     return .init(load: opened.`import`, stream: opened.stream)
   }
@@ -19,6 +20,7 @@ extension Engine {
     try await faulted {
       let imported = try await images.finishImport(.init(import: params.load), context.passedOn).images
       try await unpack(imported, context)
+      await keepBudget(keeping: Set(imported.map(\.id)))
       return .init(images: imported)
     }
   }
@@ -36,10 +38,12 @@ extension Engine {
     _ params: GatewayAPI.ImageLoadPathParams, _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ImageLoadPathResult {
     try await faulted {
+      try await makeRoomForImages()
       let imported = try await images.importPath(
         .init(path: params.path, names: params.names, platform: params.platform), context.passedOn
       ).images
       try await unpack(imported, context)
+      await keepBudget(keeping: Set(imported.map(\.id)))
       return .init(images: imported)
     }
   }
@@ -105,6 +109,13 @@ extension Engine {
       let gone = try await removeImage(params.image, force: params.force ?? false, prune: !(params.noPrune ?? false))
       return .init(untagged: gone.untagged, deleted: gone.deleted)
     }
+  }
+
+  /// Keeps an image from being removed to make room, or allows it again.
+  public func imagePin(
+    _ params: GatewayAPI.ImagePinParams, _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImagePinResult {
+    try await faulted { .init(id: try await pinImage(params.image, params.pinned)) }
   }
 }
 

@@ -59,10 +59,20 @@ extension Engine {
     publishImage("tag", id: id, name: Engine.shown(target))
   }
 
+  /// What the removal of an image did.
+  struct RemovedImage: Sendable {
+    var untagged: [String]
+    var deleted: [String]
+    /// Bytes of content that were freed; layers are not among them.
+    var bytes: Int64
+  }
+
   /// Takes a name away from an image, and the image with its last name. Refused when containers need it, in Docker's words.
-  func removeImage(_ reference: String, force: Bool, prune: Bool) async throws -> (
-    untagged: [String], deleted: [String]
-  ) {
+  ///
+  /// - Parameter evenUsed: whether `force` also means images that stopped containers have.
+  func removeImage(
+    _ reference: String, force: Bool, prune: Bool, evenUsed: Bool = true
+  ) async throws -> RemovedImage {
     let resolved = try await naming(reference) { try await images.resolve(.init(reference: reference)).image }
     let id = resolved.id
     let short = String(id.drop { $0 != ":" }.dropFirst().prefix(12))
@@ -81,7 +91,7 @@ extension Engine {
             : "conflict: unable to remove repository reference \"\(reference)\" (must force) - container \(container) is "
               + "using its referenced image \(short)")
       }
-      if !force, let stopped = users.first {
+      if !force || !evenUsed, let stopped = users.first {
         let container = String(stopped.id.prefix(12))
         throw Fault(
           .conflict,
@@ -96,7 +106,7 @@ extension Engine {
           "conflict: unable to delete \(short) (must be forced) - image is referenced in multiple repositories")
       }
     }
-    let inUse = force ? [] : Array(Set(directory.all.flatMap(\.definition.imageIDs)))
+    let inUse = force && evenUsed ? [] : Array(Set(directory.all.flatMap(\.definition.imageIDs)))
     let result = try await naming(reference) {
       try await images.remove(.init(reference: reference, force: force, inUse: inUse))
     }
@@ -106,7 +116,7 @@ extension Engine {
       if !users.isEmpty, result.deleted.contains(id) { imageCache.noteGone(id) }
       await pruneLayers()
     }
-    return (result.untagged, result.deleted)
+    return RemovedImage(untagged: result.untagged, deleted: result.deleted, bytes: result.bytes ?? 0)
   }
 
   /// A container was removed: when its image had gone before it, its layers go now.
@@ -117,21 +127,5 @@ extension Engine {
     guard !unused.isEmpty else { return }
     for id in unused { imageCache.forgetGone(id) }
     background.run { [self] in await pruneLayers() }
-  }
-
-  /// Removes layers that no image has; the bytes that were freed. When the images cannot all be asked, nothing is removed.
-  @discardableResult
-  func pruneLayers() async -> Int64 {
-    do {
-      var keep: Set<String> = []
-      for image in try await images.list(.init(all: true)).images {
-        for layer in try await images.resolve(.init(reference: image.id)).image.layers { keep.insert(layer.chainID) }
-      }
-      for container in directory.all { keep.formUnion(container.definition.parents) }
-      return try await snapshots.layerPrune(.init(keep: keep.sorted())).bytes
-    } catch {
-      log.error("cannot remove the layers of a removed image", metadata: ["error": "\(error)"])
-      return 0
-    }
   }
 }

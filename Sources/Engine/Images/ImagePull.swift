@@ -12,6 +12,16 @@ import Synchronization
 /// An image becomes visible only when its blobs and its unpacked layers are what it says.
 extension Engine {
   func pullImage(_ params: ImageAPI.PullParams, _ context: CallContext) async throws -> [PulledImage] {
+    try await makeRoomForImages()
+    // From the last layer's unpacking to the image's name nothing else keeps the layers.
+    let pulled = try await withLease("pull") { try await pullImage(params, lease: $0, context) }
+    await keepBudget(keeping: Set(pulled.map(\.image.id)))
+    return pulled
+  }
+
+  private func pullImage(
+    _ params: ImageAPI.PullParams, lease: String, _ context: CallContext
+  ) async throws -> [PulledImage] {
     let (steps, sender) = AsyncStream.makeStream(of: PullProgress.self)
     let inner = CallContext(
       deadline: context.deadline, traceparent: context.traceparent, cancellation: context.cancellation,
@@ -24,7 +34,7 @@ extension Engine {
       defer { sender.finish() }
       return try await images.pull(params, inner)
     }
-    let unpacking = PullUnpacking(images: images, snapshots: snapshots, context: context)
+    let unpacking = PullUnpacking(images: images, snapshots: snapshots, lease: lease, context: context)
     let result: ImageAPI.PullResult
     do {
       result = try await withTaskCancellationHandler {
@@ -49,7 +59,7 @@ extension Engine {
     for image in result.images where !unpacking.isUnpacked(image.image.id) {
       // It was there: its layers are, too, unless they were lost.
       let layers = try await images.resolve(.init(reference: image.image.id)).image.layers
-      if !layers.isEmpty { _ = try await snapshots.unpack(.init(layers: layers), context) }
+      if !layers.isEmpty { _ = try await snapshots.unpack(.init(layers: layers, lease: lease), context.passedOn) }
     }
     for image in result.images {
       let repository = (try? Reference(parsing: image.name))?.familiarName ?? image.name
@@ -75,12 +85,14 @@ private final class PullUnpacking: Sendable {
 
   private let images: any ImageService
   private let snapshots: any SnapshotService
+  private let lease: String
   private let context: CallContext
   private let state = Mutex(State())
 
-  init(images: any ImageService, snapshots: any SnapshotService, context: CallContext) {
+  init(images: any ImageService, snapshots: any SnapshotService, lease: String, context: CallContext) {
     self.images = images
     self.snapshots = snapshots
+    self.lease = lease
     self.context = context
   }
 
@@ -136,7 +148,7 @@ private final class PullUnpacking: Sendable {
           PullProgress(
             stage: isDone ? "done" : "unpack", id: blob.digest.rawValue, current: step.current, total: blob.size))
       })
-    _ = try await snapshots.unpack(.init(layers: layers), inner)
+    _ = try await snapshots.unpack(.init(layers: layers, lease: lease), inner)
   }
 
   /// Ends what runs, and waits until it has.

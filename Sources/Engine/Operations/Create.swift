@@ -192,6 +192,7 @@ extension Engine {
 
   /// Makes a container visible. In its lane, so that nobody starts it before its making was told.
   private func introduce(_ container: Container) async {
+    imageUse.note(container.definition.imageID)
     await container.lane.run {
       directory.insert(container)
       publish("create", container)

@@ -39,6 +39,7 @@ extension Engine {
     let inUse = Set(directory.all.flatMap(\.definition.imageIDs))
     var untagged: [String] = []
     var deleted: [String] = []
+    var bytes: Int64 = 0
     for image in try await images.list(.init(all: true)).images where !inUse.contains(image.id) {
       guard wantsAll || image.dangling, filters.matchesLabels(image.labels) else { continue }
       if let until, let created = Timestamp(rfc3339: image.created), created >= until { continue }
@@ -49,46 +50,12 @@ extension Engine {
         }
         untagged += gone?.untagged ?? []
         deleted += gone?.deleted ?? []
+        bytes += gone?.bytes ?? 0
       }
     }
-    let bytes = deleted.isEmpty ? 0 : await pruneLayers()
+    bytes += await collect(wait: true)
     events.publish(Event("image", "prune", actor: "", attributes: ["reclaimed": String(bytes)]))
     return (untagged, deleted, bytes)
-  }
-
-  /// What images, containers and volumes take on disk.
-  func diskUsage() async throws -> GatewayAPI.SystemDiskUsageResult {
-    let layers = try await snapshots.list(.init()).snapshots.filter { $0.kind == .layer }
-    // Layers with the same content share a folder.
-    let unique = Dictionary(layers.map { ($0.path, $0.bytes ?? 0) }) { first, _ in first }
-    let sizes = Dictionary(layers.map { ($0.key, $0.bytes ?? 0) }) { first, _ in first }
-    let users = directory.all.flatMap { Set($0.definition.imageIDs) }
-
-    var chains: [(image: ImageSummary, layers: [String])] = []
-    for image in try await listImages(all: true, filters: Filters()) {
-      // One that was removed meanwhile takes nothing.
-      guard let layers = try await allowing(.notFound, body: { try await images.resolve(.init(reference: image.id)) })
-      else { continue }
-      chains.append((image, layers.image.layers.map(\.chainID)))
-    }
-    var holders: [String: Int] = [:]
-    for (_, layers) in chains { for layer in Set(layers) { holders[layer, default: 0] += 1 } }
-    let usage = chains.map { image, layers in
-      GatewayAPI.ImageUsage(
-        id: image.id, repoTags: image.repoTags, repoDigests: image.repoDigests, created: image.created,
-        size: layers.reduce(0) { $0 + (sizes[$1] ?? 0) },
-        sharedSize: layers.reduce(0) { $0 + (holders[$1] ?? 0 > 1 ? sizes[$1] ?? 0 : 0) },
-        containers: Int64(users.count { $0 == image.id }))
-    }
-    let containers = try await list(all: true, limit: 0, filters: Filters(), sizes: true)
-    var volumes: [GatewayAPI.Volume] = []
-    for (volume, users) in self.volumes.all {
-      var wire = volume.wire(mountpoint: volumeData(volume.name))
-      wire.usageData = .init(size: await size(of: volume), refCount: Int64(users.count))
-      volumes.append(wire)
-    }
-    return .init(
-      layersSize: unique.values.reduce(0, +), images: usage, containers: containers, volumes: volumes)
   }
 
   /// The earliest moment that an `until` filter names: what is younger stays.

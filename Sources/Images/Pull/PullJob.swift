@@ -55,8 +55,8 @@ struct PullJob: Sendable {
       try store.isWhole(row.manifest)
     else { return nil }
     try await judge(row.digest, row.manifest)
-    return PulledImage(
-      name: reference.familiar, digest: row.digest, isNew: false, summary: try store.summary(image.id))
+    guard let summary = try store.list().first(where: { $0.id == image.id }) else { return nil }
+    return PulledImage(name: reference.familiar, digest: row.digest, isNew: false, summary: summary)
   }
 
   /// What the tag leads to; nil when the registry does not answer HEAD as it should, and GET must tell.
@@ -172,8 +172,9 @@ struct PullJob: Sendable {
     for layer in manifest.layers where layer.size < 0 {
       throw Fault(.corrupt, "the layer \(layer.digest) of \(reference.familiar) has a size of \(layer.size)")
     }
-    let pins = BlobPins(store, [document.descriptor.digest, manifest.config.digest] + manifest.layers.map(\.digest))
-    defer { pins.release() }
+    let needed = ([document.descriptor.digest, manifest.config.digest] + manifest.layers.map(\.digest)).map(\.rawValue)
+    store.holds.hold(needed)
+    defer { store.holds.release(needed) }
     let configuration = try await configuration(manifest.config)
     let config = try ImageDocument.decode(
       ImageConfig.self, from: configuration, named: "the configuration \(manifest.config.digest)")
@@ -222,34 +223,11 @@ struct PullJob: Sendable {
       manifest: plan.record.manifest.digest)
     do {
       return try await puller.disk.run {
-        let isNew = try store.publish(plan, row)
-        return PulledImage(
-          name: reference.familiar, digest: top, isNew: isNew, summary: try store.summary(plan.record.id))
+        let (isNew, summary) = try store.publish(plan, row)
+        return PulledImage(name: reference.familiar, digest: top, isNew: isNew, summary: summary)
       }
     } catch {
       throw Fault(describing: error)
-    }
-  }
-}
-
-/// Blobs that a pull counts on: not removed until it ends.
-final class BlobPins: Sendable {
-  private let store: ImageStore
-  private let digests: [Digest]
-
-  init(_ store: ImageStore, _ digests: [Digest]) {
-    self.store = store
-    self.digests = digests
-    store.pins.withLock { pins in
-      for digest in digests { pins[digest, default: 0] += 1 }
-    }
-  }
-
-  func release() {
-    store.pins.withLock { pins in
-      for digest in digests {
-        if let count = pins[digest], count > 1 { pins[digest] = count - 1 } else { pins[digest] = nil }
-      }
     }
   }
 }
@@ -266,8 +244,9 @@ extension ImageStore {
     }
   }
 
-  /// Makes a pulled image visible. Returns whether its name did not mean it before.
-  func publish(_ plan: ImportPlan, _ pulled: PulledRow) throws(Fault) -> Bool {
+  /// Makes a pulled image visible. Returns whether its name did not mean it before, and the image as it is now: another call
+  /// may remove it at once.
+  func publish(_ plan: ImportPlan, _ pulled: PulledRow) throws(Fault) -> (isNew: Bool, summary: ImageSummary) {
     var plan = plan
     var staged: [StagedBlob] = []
     var present: [Digest] = []
@@ -294,7 +273,10 @@ extension ImageStore {
         try ImageQueries.setName(database, name, manifest: record.manifest.digest, at: now)
       }
       try PulledQueries.set(database, pulled)
-      return isNew
+      guard let summary = try Self.list(database).first(where: { $0.id == record.id }) else {
+        throw Self.noSuchImage(record.id.rawValue)
+      }
+      return (isNew, summary)
     }
   }
 }

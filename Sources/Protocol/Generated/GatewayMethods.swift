@@ -1246,6 +1246,31 @@ public enum GatewayAPI {
     }
   }
 
+  /// Params of `image.pin`: Keeps an image from being removed to make room (max-disk), or allows it again.
+  public struct ImagePinParams: Codable, Sendable, Equatable {
+    /// `name[:tag][@digest]`, an id or a prefix of one.
+    public var image: String
+    /// Whether it is to stay.
+    public var pinned: Bool
+
+    /// Takes every field.
+    public init(image: String, pinned: Bool) {
+      self.image = image
+      self.pinned = pinned
+    }
+  }
+
+  /// Result of `image.pin`.
+  public struct ImagePinResult: Codable, Sendable, Equatable {
+    /// The image.
+    public var id: String
+
+    /// Takes every field.
+    public init(id: String) {
+      self.id = id
+    }
+  }
+
   /// Params of `image.prune`: Removes images that no container needs: those without a name, or all.
   public struct ImagePruneParams: Codable, Sendable, Equatable {
     /// Also images with names.
@@ -1514,7 +1539,7 @@ public enum GatewayAPI {
 
   /// Result of `system.diskUsage`.
   public struct SystemDiskUsageResult: Codable, Sendable, Equatable {
-    /// Bytes of all layers, each once.
+    /// Bytes of all images: their layers and their content, each once.
     public var layersSize: Int64
     /// Newest first.
     public var images: [ImageUsage]
@@ -1737,6 +1762,8 @@ public enum GatewayAPI {
     public static let imageTag = RPCMethod<ImageTagParams, ImageTagResult>("image.tag", isMutating: true)
     /// Takes a name away, and the image with its last name.
     public static let imageRemove = RPCMethod<ImageRemoveParams, ImageRemoveResult>("image.remove", isMutating: true)
+    /// Keeps an image from being removed to make room (max-disk), or allows it again.
+    public static let imagePin = RPCMethod<ImagePinParams, ImagePinResult>("image.pin", isMutating: true)
     /// Removes images that no container needs: those without a name, or all.
     public static let imagePrune = RPCMethod<ImagePruneParams, ImagePruneResult>(
       "image.prune",

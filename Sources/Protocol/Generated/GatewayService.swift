@@ -244,6 +244,11 @@ public protocol GatewayService: Sendable {
     _ params: GatewayAPI.ImageRemoveParams,
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ImageRemoveResult
+  /// Keeps an image from being removed to make room (max-disk), or allows it again.
+  func imagePin(
+    _ params: GatewayAPI.ImagePinParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImagePinResult
   /// Removes images that no container needs: those without a name, or all.
   func imagePrune(
     _ params: GatewayAPI.ImagePruneParams,
@@ -626,6 +631,11 @@ extension GatewayService {
   /// Takes a name away, and the image with its last name.
   public func imageRemove(_ params: GatewayAPI.ImageRemoveParams) async throws(Fault) -> GatewayAPI.ImageRemoveResult {
     try await imageRemove(params, CallContext())
+  }
+
+  /// Keeps an image from being removed to make room (max-disk), or allows it again.
+  public func imagePin(_ params: GatewayAPI.ImagePinParams) async throws(Fault) -> GatewayAPI.ImagePinResult {
+    try await imagePin(params, CallContext())
   }
 
   /// Removes images that no container needs: those without a name, or all.
@@ -1103,6 +1113,14 @@ public struct GatewayClient: GatewayService {
     try await channel.call(GatewayAPI.Method.imageRemove, params, context)
   }
 
+  /// Keeps an image from being removed to make room (max-disk), or allows it again.
+  public func imagePin(
+    _ params: GatewayAPI.ImagePinParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImagePinResult {
+    try await channel.call(GatewayAPI.Method.imagePin, params, context)
+  }
+
   /// Removes images that no container needs: those without a name, or all.
   public func imagePrune(
     _ params: GatewayAPI.ImagePruneParams,
@@ -1262,6 +1280,7 @@ public enum GatewayDispatch {
     "image.history": GatewayAPI.Method.imageHistory.traits,
     "image.tag": GatewayAPI.Method.imageTag.traits,
     "image.remove": GatewayAPI.Method.imageRemove.traits,
+    "image.pin": GatewayAPI.Method.imagePin.traits,
     "image.prune": GatewayAPI.Method.imagePrune.traits,
     "volume.create": GatewayAPI.Method.volumeCreate.traits,
     "volume.list": GatewayAPI.Method.volumeList.traits,
@@ -1379,6 +1398,8 @@ public enum GatewayDispatch {
       try RPCCoding.encode(await service.imageTag(try RPCCoding.decode(params), context))
     case "image.remove":
       try RPCCoding.encode(await service.imageRemove(try RPCCoding.decode(params), context))
+    case "image.pin":
+      try RPCCoding.encode(await service.imagePin(try RPCCoding.decode(params), context))
     case "image.prune":
       try RPCCoding.encode(await service.imagePrune(try RPCCoding.decode(params), context))
     case "volume.create":

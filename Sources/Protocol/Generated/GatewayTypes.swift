@@ -1622,12 +1622,16 @@ extension GatewayAPI {
     public var repoDigests: [String]
     /// RFC 3339.
     public var created: String
-    /// Bytes of its layers.
+    /// Bytes on disk: its layers unpacked, and its content as it came.
     public var size: Int64
-    /// Bytes of its layers that other images have too.
+    /// Bytes of these that other images have too.
     public var sharedSize: Int64
     /// Containers made from it.
     public var containers: Int64
+    /// Whether it is never removed to make room.
+    public var pinned: Bool?
+    /// When it came, was named, or a container was last made of it: RFC 3339.
+    public var used: String?
 
     /// Takes every field.
     public init(
@@ -1637,7 +1641,9 @@ extension GatewayAPI {
       created: String,
       size: Int64,
       sharedSize: Int64,
-      containers: Int64
+      containers: Int64,
+      pinned: Bool? = nil,
+      used: String? = nil
     ) {
       self.id = id
       self.repoTags = repoTags
@@ -1646,6 +1652,8 @@ extension GatewayAPI {
       self.size = size
       self.sharedSize = sharedSize
       self.containers = containers
+      self.pinned = pinned
+      self.used = used
     }
   }
 

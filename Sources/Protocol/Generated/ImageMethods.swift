@@ -10,11 +10,14 @@ public enum ImageAPI {
     public var names: [String]?
     /// `os/architecture[/variant]`; this machine's when absent.
     public var platform: String?
+    /// A lease that keeps what the call makes or finds, until it is released.
+    public var lease: String?
 
     /// Takes every field.
-    public init(names: [String]? = nil, platform: String? = nil) {
+    public init(names: [String]? = nil, platform: String? = nil, lease: String? = nil) {
       self.names = names
       self.platform = platform
+      self.lease = lease
     }
   }
 
@@ -79,12 +82,15 @@ public enum ImageAPI {
     public var names: [String]?
     /// `os/architecture[/variant]`; this machine's when absent.
     public var platform: String?
+    /// A lease that keeps what the call makes or finds, until it is released.
+    public var lease: String?
 
     /// Takes every field.
-    public init(path: String, names: [String]? = nil, platform: String? = nil) {
+    public init(path: String, names: [String]? = nil, platform: String? = nil, lease: String? = nil) {
       self.path = path
       self.names = names
       self.platform = platform
+      self.lease = lease
     }
   }
 
@@ -164,11 +170,14 @@ public enum ImageAPI {
     public var reference: String
     /// `os/architecture[/variant]`; this machine's when absent.
     public var platform: String?
+    /// A lease that keeps what the call makes or finds, until it is released.
+    public var lease: String?
 
     /// Takes every field.
-    public init(reference: String, platform: String? = nil) {
+    public init(reference: String, platform: String? = nil, lease: String? = nil) {
       self.reference = reference
       self.platform = platform
+      self.lease = lease
     }
   }
 
@@ -292,12 +301,157 @@ public enum ImageAPI {
     public var untagged: [String]
     /// Ids and layers that are gone.
     public var deleted: [String]
+    /// Bytes of the content store that were freed.
+    public var bytes: Int64?
 
     /// Takes every field.
-    public init(untagged: [String], deleted: [String]) {
+    public init(untagged: [String], deleted: [String], bytes: Int64? = nil) {
       self.untagged = untagged
       self.deleted = deleted
+      self.bytes = bytes
     }
+  }
+
+  /// Params of `image.lease`: Opens a lease, or renews it: what calls with its name make or find stays until it is
+  /// released or ends.
+  public struct LeaseParams: Codable, Sendable, Equatable {
+    /// A name of the caller's choice, 1 to 128 plain characters.
+    public var lease: String
+    /// How long it lasts unless it is renewed, 3600 at most.
+    public var seconds: Int64
+
+    /// Takes every field.
+    public init(lease: String, seconds: Int64) {
+      self.lease = lease
+      self.seconds = seconds
+    }
+  }
+
+  /// Result of `image.lease`.
+  public struct LeaseResult: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
+  /// Params of `image.release`: Ends a lease. One that is not there is passed over.
+  public struct ReleaseParams: Codable, Sendable, Equatable {
+    /// Its name.
+    public var lease: String
+
+    /// Takes every field.
+    public init(lease: String) {
+      self.lease = lease
+    }
+  }
+
+  /// Result of `image.release`.
+  public struct ReleaseResult: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
+  /// Params of `image.leases`: The leases that are valid.
+  public struct LeasesParams: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
+  /// Result of `image.leases`.
+  public struct LeasesResult: Codable, Sendable, Equatable {
+    /// By name.
+    public var leases: [Lease]
+
+    /// Takes every field.
+    public init(leases: [Lease]) {
+      self.leases = leases
+    }
+  }
+
+  /// Params of `image.collect`: Removes content that no image and no lease needs, and parts of transfers that nobody
+  /// came back to.
+  public struct CollectParams: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
+  /// Result of `image.collect`.
+  public struct CollectResult: Codable, Sendable, Equatable {
+    /// How many files are gone.
+    public var blobs: Int64
+    /// Bytes that were freed.
+    public var bytes: Int64
+
+    /// Takes every field.
+    public init(blobs: Int64, bytes: Int64) {
+      self.blobs = blobs
+      self.bytes = bytes
+    }
+  }
+
+  /// Params of `image.graph`: All images with what they need, as one consistent state.
+  public struct GraphParams: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
+  /// Result of `image.graph`.
+  public struct GraphResult: Codable, Sendable, Equatable {
+    /// The images.
+    public var images: [GraphImage]
+    /// The layers, each once.
+    public var layers: [GraphLayer]
+    /// Bytes of all content, also of what no image needs.
+    public var bytes: Int64
+
+    /// Takes every field.
+    public init(images: [GraphImage], layers: [GraphLayer], bytes: Int64) {
+      self.images = images
+      self.layers = layers
+      self.bytes = bytes
+    }
+  }
+
+  /// Params of `image.pin`: Keeps an image from being removed to make room, or allows it again.
+  public struct PinParams: Codable, Sendable, Equatable {
+    /// `name[:tag][@digest]`, an id or a prefix of one.
+    public var reference: String
+    /// Whether it is to stay.
+    public var pinned: Bool
+
+    /// Takes every field.
+    public init(reference: String, pinned: Bool) {
+      self.reference = reference
+      self.pinned = pinned
+    }
+  }
+
+  /// Result of `image.pin`.
+  public struct PinResult: Codable, Sendable, Equatable {
+    /// The image.
+    public var id: String
+
+    /// Takes every field.
+    public init(id: String) {
+      self.id = id
+    }
+  }
+
+  /// Params of `image.noteUse`: Tells that images were used: those that were not for the longest time go first when
+  /// room is needed.
+  public struct NoteUseParams: Codable, Sendable, Equatable {
+    /// Ids; those that are gone are passed over.
+    public var ids: [String]
+
+    /// Takes every field.
+    public init(ids: [String]) {
+      self.ids = ids
+    }
+  }
+
+  /// Result of `image.noteUse`.
+  public struct NoteUseResult: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
   }
 
   /// Params of `image.usage`: What the content store holds.
@@ -361,6 +515,24 @@ public enum ImageAPI {
     public static let tag = RPCMethod<TagParams, TagResult>("image.tag", isMutating: true)
     /// Takes a name away, and the image with its last name.
     public static let remove = RPCMethod<RemoveParams, RemoveResult>("image.remove", isMutating: true)
+    /// Opens a lease, or renews it: what calls with its name make or find stays until it is released or ends.
+    public static let lease = RPCMethod<LeaseParams, LeaseResult>("image.lease", isMutating: true)
+    /// Ends a lease. One that is not there is passed over.
+    public static let release = RPCMethod<ReleaseParams, ReleaseResult>("image.release", isMutating: true)
+    /// The leases that are valid.
+    public static let leases = RPCMethod<LeasesParams, LeasesResult>("image.leases")
+    /// Removes content that no image and no lease needs, and parts of transfers that nobody came back to.
+    public static let collect = RPCMethod<CollectParams, CollectResult>(
+      "image.collect",
+      isMutating: true,
+      deadlineMilliseconds: 600000
+    )
+    /// All images with what they need, as one consistent state.
+    public static let graph = RPCMethod<GraphParams, GraphResult>("image.graph", deadlineMilliseconds: 120000)
+    /// Keeps an image from being removed to make room, or allows it again.
+    public static let pin = RPCMethod<PinParams, PinResult>("image.pin", isMutating: true)
+    /// Tells that images were used: those that were not for the longest time go first when room is needed.
+    public static let noteUse = RPCMethod<NoteUseParams, NoteUseResult>("image.noteUse", isMutating: true)
     /// What the content store holds.
     public static let usage = RPCMethod<UsageParams, UsageResult>("image.usage")
   }

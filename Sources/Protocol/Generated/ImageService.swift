@@ -47,6 +47,20 @@ public protocol ImageService: Sendable {
   func tag(_ params: ImageAPI.TagParams, _ context: CallContext) async throws(Fault) -> ImageAPI.TagResult
   /// Takes a name away, and the image with its last name.
   func remove(_ params: ImageAPI.RemoveParams, _ context: CallContext) async throws(Fault) -> ImageAPI.RemoveResult
+  /// Opens a lease, or renews it: what calls with its name make or find stays until it is released or ends.
+  func lease(_ params: ImageAPI.LeaseParams, _ context: CallContext) async throws(Fault) -> ImageAPI.LeaseResult
+  /// Ends a lease. One that is not there is passed over.
+  func release(_ params: ImageAPI.ReleaseParams, _ context: CallContext) async throws(Fault) -> ImageAPI.ReleaseResult
+  /// The leases that are valid.
+  func leases(_ params: ImageAPI.LeasesParams, _ context: CallContext) async throws(Fault) -> ImageAPI.LeasesResult
+  /// Removes content that no image and no lease needs, and parts of transfers that nobody came back to.
+  func collect(_ params: ImageAPI.CollectParams, _ context: CallContext) async throws(Fault) -> ImageAPI.CollectResult
+  /// All images with what they need, as one consistent state.
+  func graph(_ params: ImageAPI.GraphParams, _ context: CallContext) async throws(Fault) -> ImageAPI.GraphResult
+  /// Keeps an image from being removed to make room, or allows it again.
+  func pin(_ params: ImageAPI.PinParams, _ context: CallContext) async throws(Fault) -> ImageAPI.PinResult
+  /// Tells that images were used: those that were not for the longest time go first when room is needed.
+  func noteUse(_ params: ImageAPI.NoteUseParams, _ context: CallContext) async throws(Fault) -> ImageAPI.NoteUseResult
   /// What the content store holds.
   func usage(_ params: ImageAPI.UsageParams, _ context: CallContext) async throws(Fault) -> ImageAPI.UsageResult
 }
@@ -111,6 +125,41 @@ extension ImageService {
   /// Takes a name away, and the image with its last name.
   public func remove(_ params: ImageAPI.RemoveParams) async throws(Fault) -> ImageAPI.RemoveResult {
     try await remove(params, CallContext())
+  }
+
+  /// Opens a lease, or renews it: what calls with its name make or find stays until it is released or ends.
+  public func lease(_ params: ImageAPI.LeaseParams) async throws(Fault) -> ImageAPI.LeaseResult {
+    try await lease(params, CallContext())
+  }
+
+  /// Ends a lease. One that is not there is passed over.
+  public func release(_ params: ImageAPI.ReleaseParams) async throws(Fault) -> ImageAPI.ReleaseResult {
+    try await release(params, CallContext())
+  }
+
+  /// The leases that are valid.
+  public func leases(_ params: ImageAPI.LeasesParams = .init()) async throws(Fault) -> ImageAPI.LeasesResult {
+    try await leases(params, CallContext())
+  }
+
+  /// Removes content that no image and no lease needs, and parts of transfers that nobody came back to.
+  public func collect(_ params: ImageAPI.CollectParams = .init()) async throws(Fault) -> ImageAPI.CollectResult {
+    try await collect(params, CallContext())
+  }
+
+  /// All images with what they need, as one consistent state.
+  public func graph(_ params: ImageAPI.GraphParams = .init()) async throws(Fault) -> ImageAPI.GraphResult {
+    try await graph(params, CallContext())
+  }
+
+  /// Keeps an image from being removed to make room, or allows it again.
+  public func pin(_ params: ImageAPI.PinParams) async throws(Fault) -> ImageAPI.PinResult {
+    try await pin(params, CallContext())
+  }
+
+  /// Tells that images were used: those that were not for the longest time go first when room is needed.
+  public func noteUse(_ params: ImageAPI.NoteUseParams) async throws(Fault) -> ImageAPI.NoteUseResult {
+    try await noteUse(params, CallContext())
   }
 
   /// What the content store holds.
@@ -215,6 +264,59 @@ public struct ImageClient: ImageService {
     try await channel.call(ImageAPI.Method.remove, params, context)
   }
 
+  /// Opens a lease, or renews it: what calls with its name make or find stays until it is released or ends.
+  public func lease(
+    _ params: ImageAPI.LeaseParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.LeaseResult {
+    try await channel.call(ImageAPI.Method.lease, params, context)
+  }
+
+  /// Ends a lease. One that is not there is passed over.
+  public func release(
+    _ params: ImageAPI.ReleaseParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.ReleaseResult {
+    try await channel.call(ImageAPI.Method.release, params, context)
+  }
+
+  /// The leases that are valid.
+  public func leases(
+    _ params: ImageAPI.LeasesParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.LeasesResult {
+    try await channel.call(ImageAPI.Method.leases, params, context)
+  }
+
+  /// Removes content that no image and no lease needs, and parts of transfers that nobody came back to.
+  public func collect(
+    _ params: ImageAPI.CollectParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.CollectResult {
+    try await channel.call(ImageAPI.Method.collect, params, context)
+  }
+
+  /// All images with what they need, as one consistent state.
+  public func graph(
+    _ params: ImageAPI.GraphParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.GraphResult {
+    try await channel.call(ImageAPI.Method.graph, params, context)
+  }
+
+  /// Keeps an image from being removed to make room, or allows it again.
+  public func pin(_ params: ImageAPI.PinParams, _ context: CallContext) async throws(Fault) -> ImageAPI.PinResult {
+    try await channel.call(ImageAPI.Method.pin, params, context)
+  }
+
+  /// Tells that images were used: those that were not for the longest time go first when room is needed.
+  public func noteUse(
+    _ params: ImageAPI.NoteUseParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.NoteUseResult {
+    try await channel.call(ImageAPI.Method.noteUse, params, context)
+  }
+
   /// What the content store holds.
   public func usage(
     _ params: ImageAPI.UsageParams,
@@ -240,6 +342,13 @@ public enum ImageDispatch {
     "image.history": ImageAPI.Method.history.traits,
     "image.tag": ImageAPI.Method.tag.traits,
     "image.remove": ImageAPI.Method.remove.traits,
+    "image.lease": ImageAPI.Method.lease.traits,
+    "image.release": ImageAPI.Method.release.traits,
+    "image.leases": ImageAPI.Method.leases.traits,
+    "image.collect": ImageAPI.Method.collect.traits,
+    "image.graph": ImageAPI.Method.graph.traits,
+    "image.pin": ImageAPI.Method.pin.traits,
+    "image.noteUse": ImageAPI.Method.noteUse.traits,
     "image.usage": ImageAPI.Method.usage.traits,
   ]
 
@@ -275,6 +384,20 @@ public enum ImageDispatch {
       try RPCCoding.encode(await service.tag(try RPCCoding.decode(params), context))
     case "image.remove":
       try RPCCoding.encode(await service.remove(try RPCCoding.decode(params), context))
+    case "image.lease":
+      try RPCCoding.encode(await service.lease(try RPCCoding.decode(params), context))
+    case "image.release":
+      try RPCCoding.encode(await service.release(try RPCCoding.decode(params), context))
+    case "image.leases":
+      try RPCCoding.encode(await service.leases(try RPCCoding.decode(params), context))
+    case "image.collect":
+      try RPCCoding.encode(await service.collect(try RPCCoding.decode(params), context))
+    case "image.graph":
+      try RPCCoding.encode(await service.graph(try RPCCoding.decode(params), context))
+    case "image.pin":
+      try RPCCoding.encode(await service.pin(try RPCCoding.decode(params), context))
+    case "image.noteUse":
+      try RPCCoding.encode(await service.noteUse(try RPCCoding.decode(params), context))
     case "image.usage":
       try RPCCoding.encode(await service.usage(try RPCCoding.decode(params), context))
     default: throw RPCCoding.unknownMethod(method)

@@ -35,4 +35,50 @@ extension ImageAPI {
       self.layers = layers
     }
   }
+
+  /// An image and what it needs.
+  public struct GraphImage: Codable, Sendable, Equatable {
+    /// Docker's image ID.
+    public var id: String
+    /// Digest of the manifest.
+    public var manifest: String
+    /// Names with a tag, in short form.
+    public var names: [String]
+    /// Whether it is never removed to make room.
+    public var pinned: Bool
+    /// When it came, was named or was last used, in seconds since 1970.
+    public var used: Int64
+    /// Its layers, lowest first: positions in the list of layers.
+    public var layers: [Int64]
+
+    /// Takes every field.
+    public init(id: String, manifest: String, names: [String], pinned: Bool, used: Int64, layers: [Int64]) {
+      self.id = id
+      self.manifest = manifest
+      self.names = names
+      self.pinned = pinned
+      self.used = used
+      self.layers = layers
+    }
+  }
+
+  /// A layer that images have.
+  public struct GraphLayer: Codable, Sendable, Equatable {
+    /// Digest of this layer on top of those below it.
+    public var chainID: String
+    /// The blob.
+    public var digest: String
+    /// The blob's length in bytes.
+    public var size: Int64
+    /// Bytes that the blob takes in the content store; 0 when it is not there.
+    public var stored: Int64
+
+    /// Takes every field.
+    public init(chainID: String, digest: String, size: Int64, stored: Int64) {
+      self.chainID = chainID
+      self.digest = digest
+      self.size = size
+      self.stored = stored
+    }
+  }
 }

@@ -202,6 +202,23 @@ public struct PullProgress: Codable, Sendable, Equatable {
   }
 }
 
+/// Work in progress that spans calls, and what it keeps from being removed.
+public struct Lease: Codable, Sendable, Equatable {
+  /// The name that its holder chose.
+  public var name: String
+  /// Seconds until it ends by itself.
+  public var secondsLeft: Int64
+  /// What it has made or counts on: digests of blobs, or chainIDs of layers.
+  public var holds: [String]
+
+  /// Takes every field.
+  public init(name: String, secondsLeft: Int64, holds: [String]) {
+    self.name = name
+    self.secondsLeft = secondsLeft
+    self.holds = holds
+  }
+}
+
 /// One mount that makes a root file system: mount(8)'s type, source and options. Options of an overlay are in order:
 /// `lowerdir+=/path` per layer (topmost first), `upperdir=`, `workdir=`, `volatile`, `ro`.
 public struct MountSpec: Codable, Sendable, Equatable {

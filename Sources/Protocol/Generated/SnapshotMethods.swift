@@ -10,10 +10,13 @@ public enum SnapshotAPI {
   public struct UnpackParams: Codable, Sendable, Equatable {
     /// Lowest first.
     public var layers: [LayerSource]
+    /// A lease that keeps what the call makes or finds, until it is released.
+    public var lease: String?
 
     /// Takes every field.
-    public init(layers: [LayerSource]) {
+    public init(layers: [LayerSource], lease: String? = nil) {
       self.layers = layers
+      self.lease = lease
     }
   }
 
@@ -130,12 +133,15 @@ public enum SnapshotAPI {
     public var chainID: String
     /// Free notes.
     public var labels: [String: String]?
+    /// A lease that keeps what the call makes or finds, until it is released.
+    public var lease: String?
 
     /// Takes every field.
-    public init(key: String, chainID: String, labels: [String: String]? = nil) {
+    public init(key: String, chainID: String, labels: [String: String]? = nil, lease: String? = nil) {
       self.key = key
       self.chainID = chainID
       self.labels = labels
+      self.lease = lease
     }
   }
 
@@ -234,6 +240,24 @@ public enum SnapshotAPI {
     }
   }
 
+  /// Params of `snapshot.mark`: A point in time for layerPrune: layers that are made, asked for or released after it
+  /// stay.
+  public struct MarkParams: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
+  /// Result of `snapshot.mark`.
+  public struct MarkResult: Codable, Sendable, Equatable {
+    /// For layerPrune; worthless after a restart of the service.
+    public var mark: String
+
+    /// Takes every field.
+    public init(mark: String) {
+      self.mark = mark
+    }
+  }
+
   /// Params of `snapshot.fill`: Copies what a folder of an image holds into a folder of the host, such as an empty
   /// volume: content, owners, modes, extended attributes, links. Each file appears whole or not at all, and what is
   /// there already stays, so that a copy that was cut off can be made again.
@@ -275,10 +299,16 @@ public enum SnapshotAPI {
   public struct LayerPruneParams: Codable, Sendable, Equatable {
     /// ChainIDs that stay.
     public var keep: [String]
+    /// From snapshot.mark, asked for before `keep` was gathered: protects what other callers made meanwhile.
+    public var mark: String?
+    /// Answer when the files are off the disk, not when they are on their way.
+    public var wait: Bool?
 
     /// Takes every field.
-    public init(keep: [String]) {
+    public init(keep: [String], mark: String? = nil, wait: Bool? = nil) {
       self.keep = keep
+      self.mark = mark
+      self.wait = wait
     }
   }
 
@@ -293,6 +323,61 @@ public enum SnapshotAPI {
     public init(removed: [String], bytes: Int64) {
       self.removed = removed
       self.bytes = bytes
+    }
+  }
+
+  /// Params of `snapshot.lease`: Opens a lease, or renews it: what calls with its name make or find stays until it is
+  /// released or ends.
+  public struct LeaseParams: Codable, Sendable, Equatable {
+    /// A name of the caller's choice, 1 to 128 plain characters.
+    public var lease: String
+    /// How long it lasts unless it is renewed, 3600 at most.
+    public var seconds: Int64
+
+    /// Takes every field.
+    public init(lease: String, seconds: Int64) {
+      self.lease = lease
+      self.seconds = seconds
+    }
+  }
+
+  /// Result of `snapshot.lease`.
+  public struct LeaseResult: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
+  /// Params of `snapshot.release`: Ends a lease. One that is not there is passed over.
+  public struct ReleaseParams: Codable, Sendable, Equatable {
+    /// Its name.
+    public var lease: String
+
+    /// Takes every field.
+    public init(lease: String) {
+      self.lease = lease
+    }
+  }
+
+  /// Result of `snapshot.release`.
+  public struct ReleaseResult: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
+  /// Params of `snapshot.leases`: The leases that are valid.
+  public struct LeasesParams: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
+  /// Result of `snapshot.leases`.
+  public struct LeasesResult: Codable, Sendable, Equatable {
+    /// By name.
+    public var leases: [Lease]
+
+    /// Takes every field.
+    public init(leases: [Lease]) {
+      self.leases = leases
     }
   }
 
@@ -486,6 +571,8 @@ public enum SnapshotAPI {
     public static let stat = RPCMethod<StatParams, StatResult>("snapshot.stat")
     /// What a snapshot takes on disk, without what is below it.
     public static let usage = RPCMethod<UsageParams, UsageResult>("snapshot.usage", deadlineMilliseconds: 300000)
+    /// A point in time for layerPrune: layers that are made, asked for or released after it stay.
+    public static let mark = RPCMethod<MarkParams, MarkResult>("snapshot.mark")
     /// Copies what a folder of an image holds into a folder of the host, such as an empty volume: content, owners,
     /// modes, extended attributes, links. Each file appears whole or not at all, and what is there already stays, so
     /// that a copy that was cut off can be made again.
@@ -496,6 +583,12 @@ public enum SnapshotAPI {
       isMutating: true,
       deadlineMilliseconds: 600000
     )
+    /// Opens a lease, or renews it: what calls with its name make or find stays until it is released or ends.
+    public static let lease = RPCMethod<LeaseParams, LeaseResult>("snapshot.lease", isMutating: true)
+    /// Ends a lease. One that is not there is passed over.
+    public static let release = RPCMethod<ReleaseParams, ReleaseResult>("snapshot.release", isMutating: true)
+    /// The leases that are valid.
+    public static let leases = RPCMethod<LeasesParams, LeasesResult>("snapshot.leases")
     /// Tells of one file of a snapshot.
     public static let fileStat = RPCMethod<FileStatParams, FileStatResult>("snapshot.fileStat")
     /// Promises a tar archive (pax) of a file, or of a folder with all in it, as a stream that is made while it is

@@ -41,6 +41,8 @@ public protocol SnapshotService: Sendable {
   func stat(_ params: SnapshotAPI.StatParams, _ context: CallContext) async throws(Fault) -> SnapshotAPI.StatResult
   /// What a snapshot takes on disk, without what is below it.
   func usage(_ params: SnapshotAPI.UsageParams, _ context: CallContext) async throws(Fault) -> SnapshotAPI.UsageResult
+  /// A point in time for layerPrune: layers that are made, asked for or released after it stay.
+  func mark(_ params: SnapshotAPI.MarkParams, _ context: CallContext) async throws(Fault) -> SnapshotAPI.MarkResult
   /// Copies what a folder of an image holds into a folder of the host, such as an empty volume: content, owners, modes,
   /// extended attributes, links. Each file appears whole or not at all, and what is there already stays, so that a copy
   /// that was cut off can be made again.
@@ -50,6 +52,18 @@ public protocol SnapshotService: Sendable {
     _ params: SnapshotAPI.LayerPruneParams,
     _ context: CallContext
   ) async throws(Fault) -> SnapshotAPI.LayerPruneResult
+  /// Opens a lease, or renews it: what calls with its name make or find stays until it is released or ends.
+  func lease(_ params: SnapshotAPI.LeaseParams, _ context: CallContext) async throws(Fault) -> SnapshotAPI.LeaseResult
+  /// Ends a lease. One that is not there is passed over.
+  func release(
+    _ params: SnapshotAPI.ReleaseParams,
+    _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.ReleaseResult
+  /// The leases that are valid.
+  func leases(
+    _ params: SnapshotAPI.LeasesParams,
+    _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.LeasesResult
   /// Tells of one file of a snapshot.
   func fileStat(
     _ params: SnapshotAPI.FileStatParams,
@@ -131,6 +145,11 @@ extension SnapshotService {
     try await usage(params, CallContext())
   }
 
+  /// A point in time for layerPrune: layers that are made, asked for or released after it stay.
+  public func mark(_ params: SnapshotAPI.MarkParams = .init()) async throws(Fault) -> SnapshotAPI.MarkResult {
+    try await mark(params, CallContext())
+  }
+
   /// Copies what a folder of an image holds into a folder of the host, such as an empty volume: content, owners, modes,
   /// extended attributes, links. Each file appears whole or not at all, and what is there already stays, so that a copy
   /// that was cut off can be made again.
@@ -141,6 +160,21 @@ extension SnapshotService {
   /// Removes layers that are neither kept nor below a snapshot or a kept layer.
   public func layerPrune(_ params: SnapshotAPI.LayerPruneParams) async throws(Fault) -> SnapshotAPI.LayerPruneResult {
     try await layerPrune(params, CallContext())
+  }
+
+  /// Opens a lease, or renews it: what calls with its name make or find stays until it is released or ends.
+  public func lease(_ params: SnapshotAPI.LeaseParams) async throws(Fault) -> SnapshotAPI.LeaseResult {
+    try await lease(params, CallContext())
+  }
+
+  /// Ends a lease. One that is not there is passed over.
+  public func release(_ params: SnapshotAPI.ReleaseParams) async throws(Fault) -> SnapshotAPI.ReleaseResult {
+    try await release(params, CallContext())
+  }
+
+  /// The leases that are valid.
+  public func leases(_ params: SnapshotAPI.LeasesParams = .init()) async throws(Fault) -> SnapshotAPI.LeasesResult {
+    try await leases(params, CallContext())
   }
 
   /// Tells of one file of a snapshot.
@@ -257,6 +291,14 @@ public struct SnapshotClient: SnapshotService {
     try await channel.call(SnapshotAPI.Method.usage, params, context)
   }
 
+  /// A point in time for layerPrune: layers that are made, asked for or released after it stay.
+  public func mark(
+    _ params: SnapshotAPI.MarkParams,
+    _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.MarkResult {
+    try await channel.call(SnapshotAPI.Method.mark, params, context)
+  }
+
   /// Copies what a folder of an image holds into a folder of the host, such as an empty volume: content, owners, modes,
   /// extended attributes, links. Each file appears whole or not at all, and what is there already stays, so that a copy
   /// that was cut off can be made again.
@@ -273,6 +315,30 @@ public struct SnapshotClient: SnapshotService {
     _ context: CallContext
   ) async throws(Fault) -> SnapshotAPI.LayerPruneResult {
     try await channel.call(SnapshotAPI.Method.layerPrune, params, context)
+  }
+
+  /// Opens a lease, or renews it: what calls with its name make or find stays until it is released or ends.
+  public func lease(
+    _ params: SnapshotAPI.LeaseParams,
+    _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.LeaseResult {
+    try await channel.call(SnapshotAPI.Method.lease, params, context)
+  }
+
+  /// Ends a lease. One that is not there is passed over.
+  public func release(
+    _ params: SnapshotAPI.ReleaseParams,
+    _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.ReleaseResult {
+    try await channel.call(SnapshotAPI.Method.release, params, context)
+  }
+
+  /// The leases that are valid.
+  public func leases(
+    _ params: SnapshotAPI.LeasesParams,
+    _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.LeasesResult {
+    try await channel.call(SnapshotAPI.Method.leases, params, context)
   }
 
   /// Tells of one file of a snapshot.
@@ -340,8 +406,12 @@ public enum SnapshotDispatch {
     "snapshot.list": SnapshotAPI.Method.list.traits,
     "snapshot.stat": SnapshotAPI.Method.stat.traits,
     "snapshot.usage": SnapshotAPI.Method.usage.traits,
+    "snapshot.mark": SnapshotAPI.Method.mark.traits,
     "snapshot.fill": SnapshotAPI.Method.fill.traits,
     "snapshot.layerPrune": SnapshotAPI.Method.layerPrune.traits,
+    "snapshot.lease": SnapshotAPI.Method.lease.traits,
+    "snapshot.release": SnapshotAPI.Method.release.traits,
+    "snapshot.leases": SnapshotAPI.Method.leases.traits,
     "snapshot.fileStat": SnapshotAPI.Method.fileStat.traits,
     "snapshot.archive": SnapshotAPI.Method.archive.traits,
     "snapshot.extract": SnapshotAPI.Method.extract.traits,
@@ -376,10 +446,18 @@ public enum SnapshotDispatch {
       try RPCCoding.encode(await service.stat(try RPCCoding.decode(params), context))
     case "snapshot.usage":
       try RPCCoding.encode(await service.usage(try RPCCoding.decode(params), context))
+    case "snapshot.mark":
+      try RPCCoding.encode(await service.mark(try RPCCoding.decode(params), context))
     case "snapshot.fill":
       try RPCCoding.encode(await service.fill(try RPCCoding.decode(params), context))
     case "snapshot.layerPrune":
       try RPCCoding.encode(await service.layerPrune(try RPCCoding.decode(params), context))
+    case "snapshot.lease":
+      try RPCCoding.encode(await service.lease(try RPCCoding.decode(params), context))
+    case "snapshot.release":
+      try RPCCoding.encode(await service.release(try RPCCoding.decode(params), context))
+    case "snapshot.leases":
+      try RPCCoding.encode(await service.leases(try RPCCoding.decode(params), context))
     case "snapshot.fileStat":
       try RPCCoding.encode(await service.fileStat(try RPCCoding.decode(params), context))
     case "snapshot.archive":
