@@ -74,7 +74,7 @@ let layer1: [Target] = [
 let layer2: [Target] = [
   library("RPCService", ["JSONRPC", "Protocol", "Linux", "Faults", log, system] + nio),
   library("ContentStore", ["Linux", "OCI", "Faults", crypto, system]),
-  library("Registry", ["CCurl", "Linux", "OCI", "Faults"]),
+  library("Registry", ["CCurl", "Configuration", "Linux", "OCI", "Faults"]),
   library(
     "Images",
     [
@@ -135,7 +135,7 @@ let services: [Target] = [
 ]
 
 let layer3: [Target] = [
-  library("CLI", ["Tar", "JSONRPC", "QuickJSON", "Protocol", "Linux", "Faults", system]),
+  library("CLI", ["Tar", "JSONRPC", "QuickJSON", "Protocol", "Linux", "OCI", "Faults", system]),
   .executableTarget(
     name: "gantry", dependencies: ["CLI"], path: "Sources/gantry", swiftSettings: swiftSettings,
     linkerSettings: staticExecutable),
@@ -189,7 +189,7 @@ let allTests: [Target] = [
   tests(
     "RuntimeCLITests", [testSupport, "RuntimeCLI", "Runtime", "Linux", "QuickJSON", "OCI", "Faults", system]),
   tests("OCITests", ["OCI", "Faults"]),
-  tests("RegistryTests", [testSupport, "Registry", "Faults"]),
+  tests("RegistryTests", [testSupport, "Registry", "OCI", "Faults"]),
   tests("GarbageCollectionTests", ["GarbageCollection", "Faults", grdb]),
   tests("CLITests", ["CLI", "Tar", "JSONRPC", "Protocol", "Linux", "Faults", system]),
   tests("ConfigurationTests", ["Configuration", "Faults", system]),

@@ -6,6 +6,7 @@ import JSONRPC
 import Linux
 import OCI
 import Protocol
+import Registry
 import SystemPackage
 
 /// `ImageService` on top of an `ImageStore`: decodes, calls, encodes.
@@ -13,6 +14,7 @@ struct Handlers: ImageService {
   let store: ImageStore
   let imports: ImportStreams
   let puller: ImagePuller
+  let registry: RegistryClient
 
   func openImport(
     _ params: ImageAPI.OpenImportParams, _ context: CallContext

@@ -51,12 +51,14 @@ public enum ImageDaemon {
       let configuration = try LiveConfiguration(path: options.config.map { FilePath($0) }) {
         service.logger.notice("\($0)")
       }
+      let places = RegistryPlaces(configuration) { service.logger.error("\($0)") }
+      let registry = RegistryClient(hosts: ConfiguredHosts(places))
       service.logger.info("confined", metadata: ["rights": "\(place.summary)"])
       let streams = try service.streamServer("image.stream.sock")
       let imports = ImportStreams(store: store, streams: streams)
-      let puller = ImagePuller(store: store, client: RegistryClient())
+      let puller = ImagePuller(store: store, client: registry)
       return ServiceParts(
-        table: ImageDispatch.table(Handlers(store: store, imports: imports, puller: puller)),
+        table: ImageDispatch.table(Handlers(store: store, imports: imports, puller: puller, registry: registry)),
         onShutdown: { streams.close() },
         onReload: { configuration.reload() })
     }

@@ -10,7 +10,7 @@ extension Handlers {
   func pull(_ params: ImageAPI.PullParams, _ context: CallContext) async throws(Fault) -> ImageAPI.PullResult {
     let request = PullRequest(
       reference: params.reference, platform: params.platform, allTags: params.allTags ?? false,
-      credentials: try RegistryCredentials(params.auth, for: try Reference(parsing: params.reference).domain),
+      credentials: try Self.credentials(params.auth, for: try Reference(parsing: params.reference)),
       waitsForUnpacking: params.confirms ?? false)
     let images = try await puller.pull(request) { event in context.progress(event.message) }
     return .init(
@@ -42,21 +42,6 @@ extension PullEvent {
             descriptor: layer.descriptor, diffID: layer.diffID.rawValue, chainID: layer.chainID.rawValue,
             path: layer.path, partial: partial)
         })
-    }
-  }
-}
-
-extension RegistryCredentials {
-  /// Those of a call, which must be for the registry that it is about.
-  init(_ auth: RegistryAuth?, for registry: String) throws(Fault) {
-    self.init(
-      username: auth?.username ?? "", password: auth?.password ?? "", identityToken: auth?.identityToken ?? "",
-      registryToken: auth?.registryToken ?? "")
-    guard let address = auth?.serverAddress, !address.isEmpty else { return }
-    let host = address.replacing(#/^https?:\/\//#, with: "").prefix { $0 != "/" }
-    let hub: Set<Substring> = ["docker.io", "index.docker.io", "registry-1.docker.io"]
-    guard host == registry || (hub.contains(host) && hub.contains(Substring(registry))) else {
-      throw Fault(.invalidArgument, "the credentials are for \(host.prefix(200)), but the image is at \(registry)")
     }
   }
 }

@@ -94,6 +94,13 @@ void cc_multi_close(cc_multi *multi) {
   free(multi);
 }
 
+static int on_seek(void *data, curl_off_t offset, int origin) {
+  cc_transfer *transfer = data;
+  if (offset != 0 || origin != SEEK_SET) return CURL_SEEKFUNC_CANTSEEK;
+  transfer->events.rewind(transfer->context);
+  return CURL_SEEKFUNC_OK;
+}
+
 static void set_up(cc_transfer *transfer, const struct cc_call *call) {
   const struct library *lib = transfer->lib;
   CURL *curl = transfer->curl;
@@ -146,6 +153,8 @@ static void set_up(cc_transfer *transfer, const struct cc_call *call) {
     lib->setopt(curl, CURLOPT_UPLOAD, 1L);
     lib->setopt(curl, CURLOPT_READFUNCTION, on_send);
     lib->setopt(curl, CURLOPT_READDATA, transfer);
+    lib->setopt(curl, CURLOPT_SEEKFUNCTION, on_seek);
+    lib->setopt(curl, CURLOPT_SEEKDATA, transfer);
     lib->setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)(call->upload < 0 ? -1 : call->upload));
   }
   lib->setopt(curl, CURLOPT_CUSTOMREQUEST, call->method);

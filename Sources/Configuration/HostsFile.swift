@@ -41,7 +41,15 @@ struct HostsFile: Sendable {
   }
 
   /// The mirrors and the registry: as the file names it, else `upstream`.
-  func places(upstream: RegistryPlace) -> [RegistryPlace] { mirrors + [server ?? upstream] }
+  func places(of domain: String, upstream: RegistryPlace) -> [RegistryPlace] {
+    (mirrors + [server ?? upstream]).map { place in
+      var place = place
+      // Hosts that are not the registry's own learn whose content is wanted.
+      let own = [domain, upstream.address.authority]
+      place.namespace = own.contains(place.address.authority) ? nil : domain
+      return place
+    }
+  }
 
   private mutating func read(_ document: TOMLTable) throws(Fault) {
     for (key, _) in document.entries where !Self.hostKeys.contains(key) && key != "server" && key != "host" {

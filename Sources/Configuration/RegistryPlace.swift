@@ -47,6 +47,8 @@ public struct RegistryPlace: Sendable, Hashable {
   public var clientCertificates: [ClientCertificate] = []
   /// Sent with every request to this place, and to no other.
   public var headers: [HTTPHeader] = []
+  /// The registry that it stands for, as containerd tells it to mirrors (`ns=`); nil for none.
+  public var namespace: String?
   /// Milliseconds to wait for a connection; nil leaves it to the client.
   public var connectTimeout: Int?
 

@@ -33,7 +33,7 @@ public final class RegistryPlaces: Sendable {
     var mirrors = settings?.mirrors ?? []
     if domain == Self.hub { mirrors = file.registryMirrors + mirrors }
     if settings == nil, mirrors.isEmpty, let hosts = try hostsFile(domain) {
-      return hosts.places(upstream: upstream(domain, file))
+      return hosts.places(of: domain, upstream: upstream(domain, file))
     }
     return mirrors.map { address in
       var host = RegistryPlace(address: address.withAPI, capabilities: [.pull, .resolve], isMirror: true)

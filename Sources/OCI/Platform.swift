@@ -8,16 +8,26 @@ public struct Platform: Codable, Sendable, Hashable {
   public var architecture: String
   /// The level of the processor, such as `v8`; nil where it makes no difference.
   public var variant: String?
+  /// The version of the operating system that is wanted, as Windows images have it; kept, and compared with nothing.
+  public var osVersion: String?
+  /// Features of the operating system that are wanted; kept, and compared with nothing.
+  public var osFeatures: [String]?
 
   private enum CodingKeys: String, CodingKey {
     case os, architecture, variant
+    case osVersion = "os.version"
+    case osFeatures = "os.features"
   }
 
   /// Makes a platform with exactly these words.
-  public init(os: String, architecture: String, variant: String? = nil) {
+  public init(
+    os: String, architecture: String, variant: String? = nil, osVersion: String? = nil, osFeatures: [String]? = nil
+  ) {
     self.os = os
     self.architecture = architecture
     self.variant = variant
+    self.osVersion = osVersion
+    self.osFeatures = osFeatures
   }
 
   /// Reads a platform of an index; both names may be absent there, which reads as "".
@@ -26,6 +36,8 @@ public struct Platform: Codable, Sendable, Hashable {
     os = try container.decodeIfPresent(String.self, forKey: .os) ?? ""
     architecture = try container.decodeIfPresent(String.self, forKey: .architecture) ?? ""
     variant = try container.decodeIfPresent(String.self, forKey: .variant)
+    osVersion = try container.decodeIfPresent(String.self, forKey: .osVersion)
+    osFeatures = try container.decodeIfPresent([String].self, forKey: .osFeatures)
   }
 
   /// The machine that this program was built for.

@@ -166,7 +166,8 @@ public struct Reference: Hashable, Sendable {
       || bytes.allSatisfy { $0 == UInt8(ascii: "-") }
   }
 
-  private static func isTag(_ text: String) -> Bool {
+  /// Whether `text` can be a tag.
+  public static func isTag(_ text: String) -> Bool {
     guard let first = text.utf8.first, text.utf8.count <= 128, isAlphanumeric(first) || first == UInt8(ascii: "_")
     else { return false }
     return text.utf8.allSatisfy {

@@ -5,16 +5,16 @@ internal import Synchronization
 /// Gives requests their `Authorization`: by what an endpoint asked for the last time, or asks for now.
 final class Authorizer: Sendable {
   /// What an endpoint wants.
-  private enum Demand {
+  enum Demand {
     case basic
     case bearer(realm: WebAddress, service: String)
   }
 
-  private let transport: HTTPTransport
-  private let settings: RegistrySettings
-  private let tokens = TokenCache()
+  let transport: HTTPTransport
+  let settings: RegistrySettings
+  let tokens = TokenCache()
   /// By origin of the endpoint.
-  private let demands = Mutex<[String: Demand]>([:])
+  let demands = Mutex<[String: Demand]>([:])
 
   init(transport: HTTPTransport, settings: RegistrySettings) {
     self.transport = transport
@@ -118,7 +118,7 @@ final class Authorizer: Sendable {
       let failure: Fault
       do {
         let answer = try await transport.exchange(
-          request, tls: isOwnHost || endpoint.tls.skipVerify ? endpoint.tls : .init(), refusesLinkLocal: !isOwnHost)
+          request, tls: isOwnHost ? endpoint.tls : endpoint.tls.elsewhere, refusesLinkLocal: !isOwnHost)
         let refusal = RegistryRefusal(answer: answer)
         switch answer.status {
         case 200..<300: return try TokenAnswer.read(answer.body, realm: key.realm)

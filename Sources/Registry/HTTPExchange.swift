@@ -61,13 +61,14 @@ final class HTTPExchange: @unchecked Sendable {
     var events = cc_events(
       head: { context, line, size in HTTPExchange.of(context).takeHead(line, size) },
       body: { context, bytes, size in HTTPExchange.of(context).takeBody(bytes, size) },
-      send: { context, bytes, capacity in HTTPExchange.of(context).giveBody(bytes, capacity) })
+      send: { context, bytes, capacity in HTTPExchange.of(context).giveBody(bytes, capacity) },
+      rewind: { context in HTTPExchange.of(context).sent = 0 })
     transfer = fields.pointers.withMemoryRebound(to: UnsafePointer<CChar>?.self, capacity: lines.count + 1) { headers in
       var call = cc_call(
         url: text(0), method: text(1), headers: headers, no_body: request.method == "HEAD" ? 1 : 0,
         upload: uploadSize, ca_file: text(2), ca_folder: text(3), certificate: text(4), key: text(5),
         skip_verify: tls.skipVerify ? 1 : 0, proxy: text(6), refuse_link_local: refusesLinkLocal ? 1 : 0,
-        connect_ms: settings.connectMilliseconds,
+        connect_ms: request.connectMilliseconds ?? settings.connectMilliseconds,
         total_ms: request.milliseconds ?? settings.documentMilliseconds, slow_bytes: settings.slowBytes,
         slow_seconds: settings.slowSeconds, buffer_size: settings.readBytes)
       return cc_multi_add(multi, &call, &events, Unmanaged.passUnretained(self).toOpaque())
@@ -179,6 +180,7 @@ final class HTTPExchange: @unchecked Sendable {
         room.copyMemory(from: UnsafeRawBufferPointer(rebasing: all[Int(sent)..<(Int(sent) + count)]))
       }
       sent += Int64(count)
+      request.onSend?(sent)
       return count
     case .file(let descriptor, let offset, let count):
       let want = Int(min(Int64(capacity), count - sent))
@@ -189,6 +191,7 @@ final class HTTPExchange: @unchecked Sendable {
         return -1
       }
       sent += Int64(read)
+      request.onSend?(sent)
       return read
     }
   }

@@ -30,6 +30,10 @@ public struct HTTPRequest: Sendable {
   public var answerLimit: Int?
   /// Milliseconds for the whole exchange; nil for the settings' bound of documents, 0 for none but the least speed.
   public var milliseconds: Int?
+  /// Milliseconds for a connection; nil for the settings' bound.
+  public var connectMilliseconds: Int?
+  /// Hears how many bytes of the body have been given to the connection, on the thread of the transport: must not wait.
+  public var onSend: (@Sendable (Int64) -> Void)?
 
   public init(
     _ method: String, _ address: WebAddress, fields: [HTTPField] = [], body: Body = .none, answerLimit: Int? = nil,

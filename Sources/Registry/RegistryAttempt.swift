@@ -123,10 +123,13 @@ extension RegistryClient {
         fields += endpoint.headers
         if let authorization { fields.append(HTTPField("Authorization", authorization)) }
       }
+      var exchange = HTTPRequest(
+        request.method, address, fields: fields, body: request.body, answerLimit: request.answerLimit,
+        milliseconds: request.milliseconds)
+      exchange.connectMilliseconds = isOwn ? endpoint.connectMilliseconds : nil
+      exchange.onSend = request.onSend
       let answer = try await transport.exchange(
-        HTTPRequest(
-          request.method, address, fields: fields, body: request.body, answerLimit: request.answerLimit,
-          milliseconds: request.milliseconds),
+        exchange,
         tls: isOwn ? endpoint.tls : tls(for: address), refusesLinkLocal: isForeign || !isOwn, sink: sink)
       guard [301, 302, 303, 307, 308].contains(answer.status), request.method == "GET" || request.method == "HEAD",
         let location = answer.head["Location"]

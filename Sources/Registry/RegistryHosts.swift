@@ -41,6 +41,9 @@ public struct RegistryEndpoint: Hashable, Sendable {
       self.key = key
       self.skipVerify = skipVerify
     }
+
+    /// What holds for a token service on another host: the client's certificate is not shown to it.
+    var elsewhere: TLS { TLS(skipVerify: skipVerify) }
   }
 
   /// Scheme and host; its target is the folder of the registry API, `/v2` unless the configuration says otherwise.
@@ -53,6 +56,8 @@ public struct RegistryEndpoint: Hashable, Sendable {
   public var isRegistry: Bool
   /// The registry's name, for the query `ns=` that containerd's mirrors get; nil for none.
   public var namespace: String?
+  /// Milliseconds for a connection; nil for the client's own bound.
+  public var connectMilliseconds: Int?
 
   /// Makes an endpoint; `base` gets the target `/v2` when it has none.
   public init(

@@ -24,6 +24,8 @@ public struct RegistryRequest: Sendable {
   public var milliseconds: Int?
   /// Whether it may be sent again when it is not known what became of it; by default GET and HEAD.
   public var isRepeatable: Bool
+  /// Hears how many bytes of the body have gone; on the thread of the transport, must not wait.
+  public var onSend: (@Sendable (Int64) -> Void)?
 
   public init(
     _ method: String = "GET", _ target: Target, what: String, scopes: [RegistryScope], fields: [HTTPField] = [],

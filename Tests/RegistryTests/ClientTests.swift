@@ -3,6 +3,7 @@ import TestSupport
 import Testing
 
 @testable import Faults
+import OCI
 @testable import Registry
 
 /// The client with Debian's registry and with one that lies.
@@ -73,7 +74,8 @@ import Testing
     let client = RegistryClient(hosts: Trusting(authority: authority), settings: Self.quick)
     let manifest = try await client.manifest("1", of: "a", registry: registry.host, credentials: credentials)
     #expect(manifest.claimed != nil && manifest.data.count > 100)
-    #expect(try await client.tags(of: "a", registry: registry.host, credentials: credentials) == ["1"])
+    let name = try Reference(parsing: "\(registry.host)/a")
+    #expect(try await client.tags(of: name, limit: 10, credentials: credentials).tags == ["1"])
     let anonymous = await fault { try await client.manifest("1", of: "a", registry: registry.host) }
     #expect(anonymous?.code == .permissionDenied)
     // Without its authority the certificate is not trusted.

@@ -18,6 +18,8 @@ struct cc_events {
   int (*body)(void *context, const char *bytes, size_t size);
   /* Fills `bytes` with the next piece of the request's body: the number of bytes, 0 at its end, -1 ends the transfer. */
   long (*send)(void *context, char *bytes, size_t capacity);
+  /* Goes back to the start of the request's body: a kept connection turned out to be closed, and a new one is used. */
+  void (*rewind)(void *context);
 };
 
 /* One request. Null strings are absent. */

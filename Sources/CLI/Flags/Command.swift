@@ -66,7 +66,7 @@ enum Arity: Sendable, Equatable {
 
 /// What the operands of a command name.
 enum OperandKind: Sendable {
-  case nothing, container, containerPath, volume, image, imageThenFiles, file, service, shell
+  case nothing, container, containerPath, volume, image, imageThenFiles, file, registry, service, shell
 }
 
 /// A word of the command line that leads to a command or to a group of commands.

@@ -9,6 +9,10 @@ enum CommandTree {
       CommandNode("pull", ImagePull.self),
       CommandNode("images", ImageList.self),
       CommandNode("load", ImageLoad.self),
+      CommandNode("login", Login.self),
+      CommandNode("logout", Logout.self),
+      CommandNode("push", ImagePush.self),
+      CommandNode("search", Search.self),
       CommandNode("version", Version.self),
       CommandNode("info", Info.self),
     ]
@@ -20,6 +24,7 @@ enum CommandTree {
       CommandNode(group: "checkpoint", "Manage checkpoints", checkpoint),
       CommandNode(group: "container", "Manage containers", container),
       CommandNode(group: "image", "Manage images", image),
+      CommandNode(group: "manifest", "Manage Docker image manifests and manifest lists", manifest),
       CommandNode(group: "system", "Manage the engine and its services", system),
       CommandNode(group: "volume", "Manage volumes", volume),
     ]
@@ -102,8 +107,20 @@ enum CommandTree {
       CommandNode("ls", ImageList.self, aliases: ["list"]),
       CommandNode("prune", ImagePrune.self),
       CommandNode("pull", ImagePull.self),
+      CommandNode("push", ImagePush.self),
       CommandNode("rm", ImageRemove.self, aliases: ["remove"]),
       CommandNode("tag", ImageTag.self),
+      CommandNode("tags", ImageTags.self),
+    ]
+  }
+
+  private static var manifest: [CommandNode] {
+    [
+      CommandNode("annotate", ManifestAnnotate.self),
+      CommandNode("create", ManifestCreate.self),
+      CommandNode("inspect", ManifestInspect.self),
+      CommandNode("push", ManifestPush.self),
+      CommandNode("rm", ManifestRemove.self),
     ]
   }
 
@@ -141,10 +158,7 @@ enum CommandTree {
   /// Docker's commands that a later version brings, so that the refusal says so instead of "unknown".
   static let later: [String: String] = [
     "build": "building comes with a later version", "builder": "building comes with a later version",
-    "buildx": "building comes with a later version",
-    "push": "registries come with a later version", "login": "registries come with a later version",
-    "logout": "registries come with a later version", "search": "registries come with a later version",
-    "manifest": "registries come with a later version", "network": "networks come with a later version",
+    "buildx": "building comes with a later version", "network": "networks come with a later version",
     "commit": "it comes with a later version",
     "import": "it comes with a later version", "save": "it comes with a later version",
     "prune": "use container, image, volume or system prune", "df": "use system df",

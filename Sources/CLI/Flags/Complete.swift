@@ -54,6 +54,7 @@ struct Complete: Command {
     case .shell: return Completion.shells.map { ($0, "") }
     case .service: return EngineService.all.map { ($0.program, "") } + [("supervisor", "")]
     case .image: return images(session)
+    case .registry: return ((try? session.credentials.servers()) ?? []).map { ($0, "") }
     case .imageThenFiles:
       var ignored = C()
       var reader = FlagReader(type.flags, stopsAtOperand: true)

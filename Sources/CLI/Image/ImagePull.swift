@@ -1,6 +1,7 @@
 internal import Faults
 internal import Glibc
 internal import JSONRPC
+internal import OCI
 internal import Protocol
 
 /// `gantry pull`: an image from its registry.
@@ -52,11 +53,14 @@ struct ImagePulling {
   /// Pulls; the lines that tell of it go to `output`, progress to the terminal or there too.
   func run(_ session: Session, output: Int32) throws {
     func say(_ text: String) { if output == STDERR_FILENO { Output.note(text) } else { Output.write(text) } }
-    if !quiet { say(Self.opening(name, allTags: allTags)) }
+    let reference = try Reference(parsing: name)
+    if !quiet, !allTags { say(Self.opening(reference)) }
     let progress = quiet ? nil : PullDisplay(output: output)
     let images = try session.gateway().call(
       GatewayAPI.Method.imagePull,
-      .init(image: name, platform: platform, allTags: allTags ? true : nil),
+      .init(
+        image: name, platform: platform, allTags: allTags ? true : nil,
+        auth: session.registryAuth(domain: reference.domain)),
       progress: progress.map { shown in { shown.take($0) } }
     ).images
     progress?.finish()
@@ -68,35 +72,13 @@ struct ImagePulling {
       say("Digest: \(image.digest)\n")
       say("Status: \(image.new ? "Downloaded newer image" : "Image is up to date") for \(image.name)\n")
     }
-    if !quiet { say(Self.canonical(images.first?.name ?? name) + "\n") }
+    if !quiet { say((allTags ? reference.name : reference.withDefaultTag.canonical) + "\n") }
   }
 
   /// Docker's first lines: the tag that was not written, and where the image comes from.
-  private static func opening(_ name: String, allTags: Bool) -> String {
-    if allTags { return "" }
-    let last = name.split(separator: "/").last ?? Substring(name)
-    guard !last.contains(":"), !last.contains("@") else {
-      let tag =
-        last.contains("@")
-        ? String(last.split(separator: "@").last ?? "") : String(last.split(separator: ":").last ?? "")
-      return "\(tag): Pulling from \(repository(name))\n"
-    }
-    return "Using default tag: latest\nlatest: Pulling from \(repository(name))\n"
-  }
-
-  private static func repository(_ name: String) -> String {
-    var rest = name.split(separator: "@").first ?? Substring(name)
-    if let colon = rest.lastIndex(of: ":"), !rest[colon...].contains("/") { rest = rest[..<colon] }
-    let parts = rest.split(separator: "/")
-    if parts.count == 1 { return "library/\(rest)" }
-    let isHost = parts[0].contains(".") || parts[0].contains(":") || parts[0] == "localhost"
-    return isHost ? parts.dropFirst().joined(separator: "/") : String(rest)
-  }
-
-  private static func canonical(_ name: String) -> String {
-    let parts = name.split(separator: "/")
-    if parts.count == 1 { return "docker.io/library/\(name)" }
-    let isHost = parts[0].contains(".") || parts[0].contains(":") || parts[0] == "localhost"
-    return isHost ? name : "docker.io/\(name)"
+  private static func opening(_ name: Reference) -> String {
+    let tag = name.withDefaultTag
+    return (name.isNameOnly ? "Using default tag: \(Reference.defaultTag)\n" : "")
+      + "\(tag.digest?.rawValue ?? tag.tag ?? ""): Pulling from \(name.path)\n"
   }
 }

@@ -6,6 +6,8 @@ struct GlobalOptions: Sendable, Equatable {
   var root = "/var/lib/gantry"
   /// Where sockets and running state are.
   var state = "/run/gantry"
+  /// Where credentials of registries are kept; nil is DOCKER_CONFIG, else ~/.docker.
+  var configFolder: String?
   var showsVersion = false
   /// Whether failures show their causes.
   var debug = false
@@ -30,6 +32,9 @@ struct GlobalOptions: Sendable, Equatable {
 
   /// The flags that set them.
   static let flags: [Flag<GlobalOptions>] = [
+    .value("config", nil, "folder", "Where credentials are kept (DOCKER_CONFIG, default ~/.docker)") {
+      $0.configFolder = $1
+    },
     .toggle("debug", "D", "Show what caused a failure") { $0.debug = $1 },
     .value("host", "H", "string", "Socket of the engine (GANTRY_HOST)") { $0.host = $1 },
     .value("root", nil, "folder", "Where the services keep what lasts (GANTRY_ROOT, default /var/lib/gantry)") {
@@ -39,7 +44,6 @@ struct GlobalOptions: Sendable, Equatable {
       $0.state = $1
     },
     .toggle("version", "v", "Print version information and quit") { $0.showsVersion = $1 },
-    .unbuilt("config", nil, value: "string", .terminalOnly),
     .unbuilt("context", "c", value: "string", .terminalOnly),
     .unbuilt("log-level", "l", value: "string", .terminalOnly),
     .unbuilt("tls", nil, .terminalOnly),

@@ -60,4 +60,15 @@ enum EnvironmentVariables {
   static func get(_ name: String) -> String? {
     getenv(name).map { String(cString: $0) }
   }
+
+  /// All of them, `NAME=value` each.
+  static var all: [String] {
+    var found: [String] = []
+    var next = environ
+    while let entry = next.pointee {
+      found.append(String(cString: entry))
+      next += 1
+    }
+    return found
+  }
 }

@@ -14,6 +14,9 @@ internal import Synchronization
 /// published. What was fetched of a pull that failed stays and is not fetched again (`PartialBlob`). Blobs that several pulls
 /// want are fetched once (`BlobTransfers`).
 public final class ImagePuller: Sendable {
+  /// The tags that one pull takes.
+  static let mostTags = 10_000
+
   let store: ImageStore
   let client: RegistryClient
   let transfers: BlobTransfers
@@ -47,9 +50,13 @@ public final class ImagePuller: Sendable {
     guard reference.isNameOnly else {
       throw Fault(.invalidArgument, "tag can't be used with --all-tags/-a: give \(reference.familiarName) alone")
     }
-    let tags = try await naming(reference) { () throws(Fault) in
-      try await client.tags(of: reference.path, registry: reference.domain, credentials: request.credentials)
+    let found = try await naming(reference) { () throws(Fault) in
+      try await client.tags(of: reference, limit: Self.mostTags, credentials: request.credentials)
     }
+    guard found.isComplete else {
+      throw Fault(.limitExceeded, "\(reference.familiarName) has more than \(Self.mostTags) tags, which is the limit")
+    }
+    let tags = found.tags
     guard !tags.isEmpty else { throw Fault(.notFound, "\(reference.familiarName) has no tags") }
     var images: [PulledImage] = []
     for tag in tags.sorted() { images.append(try await pull(try reference.withTag(tag), platform, request, tell)) }

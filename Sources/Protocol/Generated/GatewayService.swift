@@ -234,6 +234,38 @@ public protocol GatewayService: Sendable {
     _ params: GatewayAPI.ImageHistoryParams,
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ImageHistoryResult
+  /// Checks credentials at a registry. Keeps nothing.
+  func registryLogin(
+    _ params: GatewayAPI.RegistryLoginParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.RegistryLoginResult
+  /// Brings an image to its registry: what is not there yet, then the manifest byte for byte, then the tag.
+  func imagePush(
+    _ params: GatewayAPI.ImagePushParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImagePushResult
+  /// Looks for images at Docker Hub, or at a registry that answers as it does (its form v1).
+  func imageSearch(
+    _ params: GatewayAPI.ImageSearchParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImageSearchResult
+  /// The tags of a repository at its registry.
+  func imageTags(
+    _ params: GatewayAPI.ImageTagsParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImageTagsResult
+  /// Fetches a manifest or an index from a registry, byte for byte, with the configuration of a single image. Keeps
+  /// nothing.
+  func imageRemoteManifest(
+    _ params: GatewayAPI.ImageRemoteManifestParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImageRemoteManifestResult
+  /// Makes an index of manifests that are at the registry and puts it there. Manifests of other repositories of the
+  /// same registry are brought into the index's own: their blobs are mounted, not copied.
+  func imagePushIndex(
+    _ params: GatewayAPI.ImagePushIndexParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImagePushIndexResult
   /// Gives an image one more name.
   func imageTag(
     _ params: GatewayAPI.ImageTagParams,
@@ -621,6 +653,44 @@ extension GatewayService {
     _ params: GatewayAPI.ImageHistoryParams
   ) async throws(Fault) -> GatewayAPI.ImageHistoryResult {
     try await imageHistory(params, CallContext())
+  }
+
+  /// Checks credentials at a registry. Keeps nothing.
+  public func registryLogin(
+    _ params: GatewayAPI.RegistryLoginParams
+  ) async throws(Fault) -> GatewayAPI.RegistryLoginResult {
+    try await registryLogin(params, CallContext())
+  }
+
+  /// Brings an image to its registry: what is not there yet, then the manifest byte for byte, then the tag.
+  public func imagePush(_ params: GatewayAPI.ImagePushParams) async throws(Fault) -> GatewayAPI.ImagePushResult {
+    try await imagePush(params, CallContext())
+  }
+
+  /// Looks for images at Docker Hub, or at a registry that answers as it does (its form v1).
+  public func imageSearch(_ params: GatewayAPI.ImageSearchParams) async throws(Fault) -> GatewayAPI.ImageSearchResult {
+    try await imageSearch(params, CallContext())
+  }
+
+  /// The tags of a repository at its registry.
+  public func imageTags(_ params: GatewayAPI.ImageTagsParams) async throws(Fault) -> GatewayAPI.ImageTagsResult {
+    try await imageTags(params, CallContext())
+  }
+
+  /// Fetches a manifest or an index from a registry, byte for byte, with the configuration of a single image. Keeps
+  /// nothing.
+  public func imageRemoteManifest(
+    _ params: GatewayAPI.ImageRemoteManifestParams
+  ) async throws(Fault) -> GatewayAPI.ImageRemoteManifestResult {
+    try await imageRemoteManifest(params, CallContext())
+  }
+
+  /// Makes an index of manifests that are at the registry and puts it there. Manifests of other repositories of the
+  /// same registry are brought into the index's own: their blobs are mounted, not copied.
+  public func imagePushIndex(
+    _ params: GatewayAPI.ImagePushIndexParams
+  ) async throws(Fault) -> GatewayAPI.ImagePushIndexResult {
+    try await imagePushIndex(params, CallContext())
   }
 
   /// Gives an image one more name.
@@ -1097,6 +1167,56 @@ public struct GatewayClient: GatewayService {
     try await channel.call(GatewayAPI.Method.imageHistory, params, context)
   }
 
+  /// Checks credentials at a registry. Keeps nothing.
+  public func registryLogin(
+    _ params: GatewayAPI.RegistryLoginParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.RegistryLoginResult {
+    try await channel.call(GatewayAPI.Method.registryLogin, params, context)
+  }
+
+  /// Brings an image to its registry: what is not there yet, then the manifest byte for byte, then the tag.
+  public func imagePush(
+    _ params: GatewayAPI.ImagePushParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImagePushResult {
+    try await channel.call(GatewayAPI.Method.imagePush, params, context)
+  }
+
+  /// Looks for images at Docker Hub, or at a registry that answers as it does (its form v1).
+  public func imageSearch(
+    _ params: GatewayAPI.ImageSearchParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImageSearchResult {
+    try await channel.call(GatewayAPI.Method.imageSearch, params, context)
+  }
+
+  /// The tags of a repository at its registry.
+  public func imageTags(
+    _ params: GatewayAPI.ImageTagsParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImageTagsResult {
+    try await channel.call(GatewayAPI.Method.imageTags, params, context)
+  }
+
+  /// Fetches a manifest or an index from a registry, byte for byte, with the configuration of a single image. Keeps
+  /// nothing.
+  public func imageRemoteManifest(
+    _ params: GatewayAPI.ImageRemoteManifestParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImageRemoteManifestResult {
+    try await channel.call(GatewayAPI.Method.imageRemoteManifest, params, context)
+  }
+
+  /// Makes an index of manifests that are at the registry and puts it there. Manifests of other repositories of the
+  /// same registry are brought into the index's own: their blobs are mounted, not copied.
+  public func imagePushIndex(
+    _ params: GatewayAPI.ImagePushIndexParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImagePushIndexResult {
+    try await channel.call(GatewayAPI.Method.imagePushIndex, params, context)
+  }
+
   /// Gives an image one more name.
   public func imageTag(
     _ params: GatewayAPI.ImageTagParams,
@@ -1278,6 +1398,12 @@ public enum GatewayDispatch {
     "image.list": GatewayAPI.Method.imageList.traits,
     "image.inspect": GatewayAPI.Method.imageInspect.traits,
     "image.history": GatewayAPI.Method.imageHistory.traits,
+    "registry.login": GatewayAPI.Method.registryLogin.traits,
+    "image.push": GatewayAPI.Method.imagePush.traits,
+    "image.search": GatewayAPI.Method.imageSearch.traits,
+    "image.tags": GatewayAPI.Method.imageTags.traits,
+    "image.remoteManifest": GatewayAPI.Method.imageRemoteManifest.traits,
+    "image.pushIndex": GatewayAPI.Method.imagePushIndex.traits,
     "image.tag": GatewayAPI.Method.imageTag.traits,
     "image.remove": GatewayAPI.Method.imageRemove.traits,
     "image.pin": GatewayAPI.Method.imagePin.traits,
@@ -1394,6 +1520,18 @@ public enum GatewayDispatch {
       try RPCCoding.encode(await service.imageInspect(try RPCCoding.decode(params), context))
     case "image.history":
       try RPCCoding.encode(await service.imageHistory(try RPCCoding.decode(params), context))
+    case "registry.login":
+      try RPCCoding.encode(await service.registryLogin(try RPCCoding.decode(params), context))
+    case "image.push":
+      try RPCCoding.encode(await service.imagePush(try RPCCoding.decode(params), context))
+    case "image.search":
+      try RPCCoding.encode(await service.imageSearch(try RPCCoding.decode(params), context))
+    case "image.tags":
+      try RPCCoding.encode(await service.imageTags(try RPCCoding.decode(params), context))
+    case "image.remoteManifest":
+      try RPCCoding.encode(await service.imageRemoteManifest(try RPCCoding.decode(params), context))
+    case "image.pushIndex":
+      try RPCCoding.encode(await service.imagePushIndex(try RPCCoding.decode(params), context))
     case "image.tag":
       try RPCCoding.encode(await service.imageTag(try RPCCoding.decode(params), context))
     case "image.remove":

@@ -258,6 +258,210 @@ public enum ImageAPI {
     }
   }
 
+  /// Params of `image.login`: Checks credentials at a registry. Keeps nothing.
+  public struct LoginParams: Codable, Sendable, Equatable {
+    /// Whose they are, what they are, and for which registry.
+    public var auth: RegistryAuth
+
+    /// Takes every field.
+    public init(auth: RegistryAuth) {
+      self.auth = auth
+    }
+  }
+
+  /// Result of `image.login`.
+  public struct LoginResult: Codable, Sendable, Equatable {
+    /// `Login Succeeded`
+    public var status: String
+    /// An OAuth2 refresh token that the registry gave in place of the password.
+    public var identityToken: String?
+
+    /// Takes every field.
+    public init(status: String, identityToken: String? = nil) {
+      self.status = status
+      self.identityToken = identityToken
+    }
+  }
+
+  /// Params of `image.push`: Brings an image to its registry: what is not there yet, then the manifest byte for byte,
+  /// then the tag.
+  public struct PushParams: Codable, Sendable, Equatable {
+    /// `name[:tag]` or `name@digest`; the name says which registry.
+    public var reference: String
+    /// Every tag of the repository that is here.
+    public var allTags: Bool?
+    /// Of an index only the manifest for `os/architecture[/variant]`.
+    public var platform: String?
+    /// Credentials for the registry.
+    public var auth: RegistryAuth?
+
+    /// Takes every field.
+    public init(reference: String, allTags: Bool? = nil, platform: String? = nil, auth: RegistryAuth? = nil) {
+      self.reference = reference
+      self.allTags = allTags
+      self.platform = platform
+      self.auth = auth
+    }
+  }
+
+  /// Result of `image.push`.
+  public struct PushResult: Codable, Sendable, Equatable {
+    /// What has been pushed, in order.
+    public var pushed: [PushedTag]
+
+    /// Takes every field.
+    public init(pushed: [PushedTag]) {
+      self.pushed = pushed
+    }
+  }
+
+  /// Params of `image.search`: Looks for images at Docker Hub, or at a registry that answers as it does (its form v1).
+  public struct SearchParams: Codable, Sendable, Equatable {
+    /// What to look for; `host/term` asks that registry.
+    public var term: String
+    /// At most so many, 1 to 100; 25 when absent.
+    public var limit: Int64?
+    /// By name of the filter, as Docker's: `stars`, `is-official`, `is-automated`.
+    public var filters: [String: [String]]?
+    /// Credentials for the registry.
+    public var auth: RegistryAuth?
+
+    /// Takes every field.
+    public init(term: String, limit: Int64? = nil, filters: [String: [String]]? = nil, auth: RegistryAuth? = nil) {
+      self.term = term
+      self.limit = limit
+      self.filters = filters
+      self.auth = auth
+    }
+  }
+
+  /// Result of `image.search`.
+  public struct SearchResult: Codable, Sendable, Equatable {
+    /// In the registry's order, most stars first.
+    public var results: [FoundRepository]
+
+    /// Takes every field.
+    public init(results: [FoundRepository]) {
+      self.results = results
+    }
+  }
+
+  /// Params of `image.tags`: The tags of a repository at its registry.
+  public struct TagsParams: Codable, Sendable, Equatable {
+    /// A name as of an image, without a tag.
+    public var repository: String
+    /// At most so many; 10,000 when absent.
+    public var limit: Int64?
+    /// Credentials for the registry.
+    public var auth: RegistryAuth?
+
+    /// Takes every field.
+    public init(repository: String, limit: Int64? = nil, auth: RegistryAuth? = nil) {
+      self.repository = repository
+      self.limit = limit
+      self.auth = auth
+    }
+  }
+
+  /// Result of `image.tags`.
+  public struct TagsResult: Codable, Sendable, Equatable {
+    /// The repository in short form.
+    public var repository: String
+    /// In the registry's order.
+    public var tags: [String]
+    /// Whether there are no more.
+    public var isComplete: Bool
+
+    /// Takes every field.
+    public init(repository: String, tags: [String], isComplete: Bool) {
+      self.repository = repository
+      self.tags = tags
+      self.isComplete = isComplete
+    }
+  }
+
+  /// Params of `image.remoteManifest`: Fetches a manifest or an index from a registry, byte for byte, with the
+  /// configuration of a single image. Keeps nothing.
+  public struct RemoteManifestParams: Codable, Sendable, Equatable {
+    /// `name[:tag]` or `name@digest`.
+    public var reference: String
+    /// Take plain HTTP and unknown certificates.
+    public var insecure: Bool?
+    /// Credentials for the registry.
+    public var auth: RegistryAuth?
+
+    /// Takes every field.
+    public init(reference: String, insecure: Bool? = nil, auth: RegistryAuth? = nil) {
+      self.reference = reference
+      self.insecure = insecure
+      self.auth = auth
+    }
+  }
+
+  /// Result of `image.remoteManifest`.
+  public struct RemoteManifestResult: Codable, Sendable, Equatable {
+    /// Digest of the content.
+    public var digest: String
+    /// Its media type.
+    public var mediaType: String
+    /// The document as it is, at most 4 MiB.
+    public var content: String
+    /// The image's configuration; absent for an index.
+    public var config: String?
+
+    /// Takes every field.
+    public init(digest: String, mediaType: String, content: String, config: String? = nil) {
+      self.digest = digest
+      self.mediaType = mediaType
+      self.content = content
+      self.config = config
+    }
+  }
+
+  /// Params of `image.pushIndex`: Makes an index of manifests that are at the registry and puts it there. Manifests of
+  /// other repositories of the same registry are brought into the index's own: their blobs are mounted, not copied.
+  public struct PushIndexParams: Codable, Sendable, Equatable {
+    /// Name and tag for the index.
+    public var reference: String
+    /// That of the index: OCI's, or Docker's manifest list.
+    public var mediaType: String
+    /// What it lists, in order.
+    public var manifests: [IndexEntry]
+    /// Take plain HTTP and unknown certificates.
+    public var insecure: Bool?
+    /// Credentials for the registry.
+    public var auth: RegistryAuth?
+
+    /// Takes every field.
+    public init(
+      reference: String,
+      mediaType: String,
+      manifests: [IndexEntry],
+      insecure: Bool? = nil,
+      auth: RegistryAuth? = nil
+    ) {
+      self.reference = reference
+      self.mediaType = mediaType
+      self.manifests = manifests
+      self.insecure = insecure
+      self.auth = auth
+    }
+  }
+
+  /// Result of `image.pushIndex`.
+  public struct PushIndexResult: Codable, Sendable, Equatable {
+    /// Digest of the index.
+    public var digest: String
+    /// Its bytes.
+    public var size: Int64
+
+    /// Takes every field.
+    public init(digest: String, size: Int64) {
+      self.digest = digest
+      self.size = size
+    }
+  }
+
   /// Params of `image.tag`: Gives an image one more name.
   public struct TagParams: Codable, Sendable, Equatable {
     /// As for resolve.
@@ -511,6 +715,24 @@ public enum ImageAPI {
     public static let inspect = RPCMethod<InspectParams, InspectResult>("image.inspect")
     /// The steps that made an image, newest first.
     public static let history = RPCMethod<HistoryParams, HistoryResult>("image.history")
+    /// Checks credentials at a registry. Keeps nothing.
+    public static let login = RPCMethod<LoginParams, LoginResult>("image.login")
+    /// Brings an image to its registry: what is not there yet, then the manifest byte for byte, then the tag.
+    public static let push = RPCMethod<PushParams, PushResult>("image.push", isMutating: true, isUnbounded: true)
+    /// Looks for images at Docker Hub, or at a registry that answers as it does (its form v1).
+    public static let search = RPCMethod<SearchParams, SearchResult>("image.search")
+    /// The tags of a repository at its registry.
+    public static let tags = RPCMethod<TagsParams, TagsResult>("image.tags")
+    /// Fetches a manifest or an index from a registry, byte for byte, with the configuration of a single image. Keeps
+    /// nothing.
+    public static let remoteManifest = RPCMethod<RemoteManifestParams, RemoteManifestResult>("image.remoteManifest")
+    /// Makes an index of manifests that are at the registry and puts it there. Manifests of other repositories of the
+    /// same registry are brought into the index's own: their blobs are mounted, not copied.
+    public static let pushIndex = RPCMethod<PushIndexParams, PushIndexResult>(
+      "image.pushIndex",
+      isMutating: true,
+      isUnbounded: true
+    )
     /// Gives an image one more name.
     public static let tag = RPCMethod<TagParams, TagResult>("image.tag", isMutating: true)
     /// Takes a name away, and the image with its last name.

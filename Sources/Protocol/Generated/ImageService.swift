@@ -43,6 +43,26 @@ public protocol ImageService: Sendable {
   func inspect(_ params: ImageAPI.InspectParams, _ context: CallContext) async throws(Fault) -> ImageAPI.InspectResult
   /// The steps that made an image, newest first.
   func history(_ params: ImageAPI.HistoryParams, _ context: CallContext) async throws(Fault) -> ImageAPI.HistoryResult
+  /// Checks credentials at a registry. Keeps nothing.
+  func login(_ params: ImageAPI.LoginParams, _ context: CallContext) async throws(Fault) -> ImageAPI.LoginResult
+  /// Brings an image to its registry: what is not there yet, then the manifest byte for byte, then the tag.
+  func push(_ params: ImageAPI.PushParams, _ context: CallContext) async throws(Fault) -> ImageAPI.PushResult
+  /// Looks for images at Docker Hub, or at a registry that answers as it does (its form v1).
+  func search(_ params: ImageAPI.SearchParams, _ context: CallContext) async throws(Fault) -> ImageAPI.SearchResult
+  /// The tags of a repository at its registry.
+  func tags(_ params: ImageAPI.TagsParams, _ context: CallContext) async throws(Fault) -> ImageAPI.TagsResult
+  /// Fetches a manifest or an index from a registry, byte for byte, with the configuration of a single image. Keeps
+  /// nothing.
+  func remoteManifest(
+    _ params: ImageAPI.RemoteManifestParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.RemoteManifestResult
+  /// Makes an index of manifests that are at the registry and puts it there. Manifests of other repositories of the
+  /// same registry are brought into the index's own: their blobs are mounted, not copied.
+  func pushIndex(
+    _ params: ImageAPI.PushIndexParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.PushIndexResult
   /// Gives an image one more name.
   func tag(_ params: ImageAPI.TagParams, _ context: CallContext) async throws(Fault) -> ImageAPI.TagResult
   /// Takes a name away, and the image with its last name.
@@ -115,6 +135,40 @@ extension ImageService {
   /// The steps that made an image, newest first.
   public func history(_ params: ImageAPI.HistoryParams) async throws(Fault) -> ImageAPI.HistoryResult {
     try await history(params, CallContext())
+  }
+
+  /// Checks credentials at a registry. Keeps nothing.
+  public func login(_ params: ImageAPI.LoginParams) async throws(Fault) -> ImageAPI.LoginResult {
+    try await login(params, CallContext())
+  }
+
+  /// Brings an image to its registry: what is not there yet, then the manifest byte for byte, then the tag.
+  public func push(_ params: ImageAPI.PushParams) async throws(Fault) -> ImageAPI.PushResult {
+    try await push(params, CallContext())
+  }
+
+  /// Looks for images at Docker Hub, or at a registry that answers as it does (its form v1).
+  public func search(_ params: ImageAPI.SearchParams) async throws(Fault) -> ImageAPI.SearchResult {
+    try await search(params, CallContext())
+  }
+
+  /// The tags of a repository at its registry.
+  public func tags(_ params: ImageAPI.TagsParams) async throws(Fault) -> ImageAPI.TagsResult {
+    try await tags(params, CallContext())
+  }
+
+  /// Fetches a manifest or an index from a registry, byte for byte, with the configuration of a single image. Keeps
+  /// nothing.
+  public func remoteManifest(
+    _ params: ImageAPI.RemoteManifestParams
+  ) async throws(Fault) -> ImageAPI.RemoteManifestResult {
+    try await remoteManifest(params, CallContext())
+  }
+
+  /// Makes an index of manifests that are at the registry and puts it there. Manifests of other repositories of the
+  /// same registry are brought into the index's own: their blobs are mounted, not copied.
+  public func pushIndex(_ params: ImageAPI.PushIndexParams) async throws(Fault) -> ImageAPI.PushIndexResult {
+    try await pushIndex(params, CallContext())
   }
 
   /// Gives an image one more name.
@@ -251,6 +305,50 @@ public struct ImageClient: ImageService {
     try await channel.call(ImageAPI.Method.history, params, context)
   }
 
+  /// Checks credentials at a registry. Keeps nothing.
+  public func login(
+    _ params: ImageAPI.LoginParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.LoginResult {
+    try await channel.call(ImageAPI.Method.login, params, context)
+  }
+
+  /// Brings an image to its registry: what is not there yet, then the manifest byte for byte, then the tag.
+  public func push(_ params: ImageAPI.PushParams, _ context: CallContext) async throws(Fault) -> ImageAPI.PushResult {
+    try await channel.call(ImageAPI.Method.push, params, context)
+  }
+
+  /// Looks for images at Docker Hub, or at a registry that answers as it does (its form v1).
+  public func search(
+    _ params: ImageAPI.SearchParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.SearchResult {
+    try await channel.call(ImageAPI.Method.search, params, context)
+  }
+
+  /// The tags of a repository at its registry.
+  public func tags(_ params: ImageAPI.TagsParams, _ context: CallContext) async throws(Fault) -> ImageAPI.TagsResult {
+    try await channel.call(ImageAPI.Method.tags, params, context)
+  }
+
+  /// Fetches a manifest or an index from a registry, byte for byte, with the configuration of a single image. Keeps
+  /// nothing.
+  public func remoteManifest(
+    _ params: ImageAPI.RemoteManifestParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.RemoteManifestResult {
+    try await channel.call(ImageAPI.Method.remoteManifest, params, context)
+  }
+
+  /// Makes an index of manifests that are at the registry and puts it there. Manifests of other repositories of the
+  /// same registry are brought into the index's own: their blobs are mounted, not copied.
+  public func pushIndex(
+    _ params: ImageAPI.PushIndexParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.PushIndexResult {
+    try await channel.call(ImageAPI.Method.pushIndex, params, context)
+  }
+
   /// Gives an image one more name.
   public func tag(_ params: ImageAPI.TagParams, _ context: CallContext) async throws(Fault) -> ImageAPI.TagResult {
     try await channel.call(ImageAPI.Method.tag, params, context)
@@ -340,6 +438,12 @@ public enum ImageDispatch {
     "image.list": ImageAPI.Method.list.traits,
     "image.inspect": ImageAPI.Method.inspect.traits,
     "image.history": ImageAPI.Method.history.traits,
+    "image.login": ImageAPI.Method.login.traits,
+    "image.push": ImageAPI.Method.push.traits,
+    "image.search": ImageAPI.Method.search.traits,
+    "image.tags": ImageAPI.Method.tags.traits,
+    "image.remoteManifest": ImageAPI.Method.remoteManifest.traits,
+    "image.pushIndex": ImageAPI.Method.pushIndex.traits,
     "image.tag": ImageAPI.Method.tag.traits,
     "image.remove": ImageAPI.Method.remove.traits,
     "image.lease": ImageAPI.Method.lease.traits,
@@ -380,6 +484,18 @@ public enum ImageDispatch {
       try RPCCoding.encode(await service.inspect(try RPCCoding.decode(params), context))
     case "image.history":
       try RPCCoding.encode(await service.history(try RPCCoding.decode(params), context))
+    case "image.login":
+      try RPCCoding.encode(await service.login(try RPCCoding.decode(params), context))
+    case "image.push":
+      try RPCCoding.encode(await service.push(try RPCCoding.decode(params), context))
+    case "image.search":
+      try RPCCoding.encode(await service.search(try RPCCoding.decode(params), context))
+    case "image.tags":
+      try RPCCoding.encode(await service.tags(try RPCCoding.decode(params), context))
+    case "image.remoteManifest":
+      try RPCCoding.encode(await service.remoteManifest(try RPCCoding.decode(params), context))
+    case "image.pushIndex":
+      try RPCCoding.encode(await service.pushIndex(try RPCCoding.decode(params), context))
     case "image.tag":
       try RPCCoding.encode(await service.tag(try RPCCoding.decode(params), context))
     case "image.remove":

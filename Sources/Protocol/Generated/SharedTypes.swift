@@ -267,6 +267,94 @@ public struct RegistryAuth: Codable, Sendable, Equatable {
   }
 }
 
+/// How far a push is with one blob or tag.
+public struct PushProgress: Codable, Sendable, Equatable {
+  /// `prepare`, `exists` (it was there), `mount` (taken from the repository `source`), `upload`, `done` (a blob), `tag`
+  /// (a manifest: `id` is its digest, `total` its size, `tag` its tag).
+  public var stage: String
+  /// The digest of the blob or manifest.
+  public var id: String
+  /// Bytes sent.
+  public var current: Int64
+  /// Bytes in all.
+  public var total: Int64?
+  /// The repository that a blob was mounted from.
+  public var source: String?
+  /// The tag of a manifest.
+  public var tag: String?
+
+  /// Takes every field.
+  public init(
+    stage: String,
+    id: String,
+    current: Int64,
+    total: Int64? = nil,
+    source: String? = nil,
+    tag: String? = nil
+  ) {
+    self.stage = stage
+    self.id = id
+    self.current = current
+    self.total = total
+    self.source = source
+    self.tag = tag
+  }
+}
+
+/// One manifest that has been pushed.
+public struct PushedTag: Codable, Sendable, Equatable {
+  /// The tag, or the digest where it was pushed without one.
+  public var tag: String
+  /// Digest of the manifest.
+  public var digest: String
+  /// Its bytes.
+  public var size: Int64
+
+  /// Takes every field.
+  public init(tag: String, digest: String, size: Int64) {
+    self.tag = tag
+    self.digest = digest
+    self.size = size
+  }
+}
+
+/// One repository that a search found.
+public struct FoundRepository: Codable, Sendable, Equatable {
+  /// Its name.
+  public var name: String
+  /// Free text.
+  public var description: String
+  /// How many like it.
+  public var starCount: Int64
+  /// Whether Docker looks after it.
+  public var isOfficial: Bool
+  /// Whether it is built automatically; no longer told by Docker Hub.
+  public var isAutomated: Bool
+
+  /// Takes every field.
+  public init(name: String, description: String, starCount: Int64, isOfficial: Bool, isAutomated: Bool) {
+    self.name = name
+    self.description = description
+    self.starCount = starCount
+    self.isOfficial = isOfficial
+    self.isAutomated = isAutomated
+  }
+}
+
+/// One manifest for an index.
+public struct IndexEntry: Codable, Sendable, Equatable {
+  /// The repository that has it, as of an image's name.
+  public var repository: String
+  /// As the index lists it, with its platform.
+  public var descriptor: Descriptor
+
+  /// Takes every field.
+  public init(repository: String, descriptor: Descriptor) {
+    self.repository = repository
+    self.descriptor = descriptor
+  }
+}
+
 /// Where raw bytes go: connect to the Unix socket `socket`, write `token` and a newline, then the bytes. Half-close
 /// means end of input. A token works once and expires after 30 s unused.
 public struct StreamAddress: Codable, Sendable, Equatable {
