@@ -1,9 +1,9 @@
 import Foundation
+import OCI
 import TestSupport
 import Testing
 
 @testable import Faults
-import OCI
 @testable import Registry
 
 /// The client with Debian's registry and with one that lies.
