@@ -26,6 +26,17 @@ extension Handlers {
     return .init(blobs: Int64(collected.blobs), bytes: collected.bytes)
   }
 
+  func verify(_ params: ImageAPI.VerifyParams, _ context: CallContext) async throws(Fault) -> ImageAPI.VerifyResult {
+    let check = try await blocking { () throws(Fault) in
+      try store.verify(setAside: params.setAside ?? false, observer: context.importObserver)
+    }
+    return .init(
+      blobs: Int64(check.blobs), bytes: check.bytes,
+      damage: check.damage.map { damage in
+        .init(digest: damage.digest.rawValue, problem: damage.problem, images: damage.images.map(\.rawValue))
+      })
+  }
+
   func graph(_ params: ImageAPI.GraphParams, _ context: CallContext) async throws(Fault) -> ImageAPI.GraphResult {
     let graph = try await blocking { () throws(Fault) in try store.imageGraph() }
     return .init(

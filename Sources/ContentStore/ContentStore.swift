@@ -81,6 +81,30 @@ public final class ContentStore: Sendable {
     try StoredFile.tail(path(of: digest), count)
   }
 
+  /// Whether the blob's bytes are those of its digest; one that is gone is taken as such. `progress` gets the bytes of each
+  /// piece that was read, and ends the reading by throwing.
+  public func isIntact(_ digest: Digest, progress: (Int) throws(Fault) -> Void) throws(Fault) -> Bool {
+    let path = path(of: digest)
+    let file: OwnedDescriptor
+    do throws(Errno) { file = try openat2(nil, path.string, [.readOnly, .noFollow]) } catch {
+      return error == .noSuchFileOrDirectory
+    }
+    posix_fadvise(file.rawValue, 0, 0, POSIX_FADV_SEQUENTIAL)
+    var hasher = ContentHasher(digest.algorithm)
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: Ingest.alignment)
+    defer { buffer.deallocate() }
+    while true {
+      let count: Int
+      do throws(Errno) { count = try Descriptors.read(file.rawValue, into: buffer) } catch {
+        // A disk that cannot give the bytes any more does not have them.
+        return false
+      }
+      if count == 0 { return hasher.finish() == digest }
+      hasher.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+      try progress(count)
+    }
+  }
+
   /// All blobs with their sizes; other files in the folder are not listed.
   public func list() throws(Fault) -> [Digest: Int64] {
     var found: [Digest: Int64] = [:]

@@ -43,7 +43,7 @@ actor LayerJobs {
 
   private var entries: [Digest: Entry] = [:]
   private let folders: SnapshotFolders
-  private let limits: ArchiveLimits
+  let limits: ArchiveLimits
   private let trash: Trash
   private let pool: WorkPool
   /// For layers whose files still grow: they wait for the network most of the time, and must not hold up others.

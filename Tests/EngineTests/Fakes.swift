@@ -118,6 +118,11 @@ final class FakeImages: ImageService, Sendable {
   func collect(_ params: ImageAPI.CollectParams, _ context: CallContext) async throws(Fault) -> ImageAPI.CollectResult {
     .init(blobs: 0, bytes: 0)
   }
+  /// What the next check finds.
+  let damage = Mutex<[ImageAPI.ContentDamage]>([])
+  func verify(_ params: ImageAPI.VerifyParams, _ context: CallContext) async throws(Fault) -> ImageAPI.VerifyResult {
+    .init(blobs: 1, bytes: 1, damage: damage.withLock { $0 })
+  }
   func graph(_ params: ImageAPI.GraphParams, _ context: CallContext) async throws(Fault) -> ImageAPI.GraphResult {
     let images = all.withLock { $0.sorted { $0.key < $1.key }.map(\.value) }
     let (pinned, times) = (pinned.withLock { $0 }, times.withLock { $0 })
@@ -229,6 +234,13 @@ final class FakeSnapshots: SnapshotService, Sendable {
   func leases(
     _ params: SnapshotAPI.LeasesParams, _ context: CallContext
   ) async throws(Fault) -> SnapshotAPI.LeasesResult { .init(leases: []) }
+  /// What the next check finds.
+  let damage = Mutex<[SnapshotAPI.LayerDamage]>([])
+  func verify(
+    _ params: SnapshotAPI.VerifyParams, _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.VerifyResult {
+    .init(layers: Int64(params.layers.count), files: 1, damage: damage.withLock { $0 })
+  }
   func mark(_ params: SnapshotAPI.MarkParams, _ context: CallContext) async throws(Fault) -> SnapshotAPI.MarkResult {
     .init(mark: "1-1")
   }

@@ -115,6 +115,26 @@ import Testing
     #expect(try !entry().isPinned && entry().used < before + 100)
   }
 
+  @Test func damageIsFoundWithTheImagesThatItConcerns() throws {
+    let store = fixture.store
+    #expect(try store.verify().damage.isEmpty)
+    let (one, two) = (try store.resolve("first:1"), try store.resolve("second:1"))
+    let (shared, own) = (one.layers[0].descriptor.digest, one.layers[1].descriptor.digest)
+    var bytes = try Data(contentsOf: URL(filePath: store.content.path(of: shared).string))
+    bytes[600] ^= 1
+    try bytes.write(to: URL(filePath: store.content.path(of: shared).string))
+    try FileManager.default.removeItem(atPath: store.content.path(of: own).string)
+    let check = try store.verify(setAside: true)
+    let found = Dictionary(uniqueKeysWithValues: check.damage.map { ($0.digest, $0) })
+    #expect(Set(found.keys) == [shared, own])
+    #expect(found[shared]?.images == [one.id, two.id].sorted() && found[own]?.images == [one.id])
+    #expect(found[own]?.problem == "it is missing")
+    // What was set aside makes room for the same content.
+    _ = try fixture.load(try first.dockerArchive(["first:1"]).finished)
+    #expect(try store.verify().damage.isEmpty)
+    #expect(fixture.folder.names("image/set-aside").count == 1)
+  }
+
   /// Imports, removals, leases and collections at the same time: whatever an image names is there at every moment.
   @Test func nothingGoesUnderAnybodysHands() async throws {
     let store = fixture.store

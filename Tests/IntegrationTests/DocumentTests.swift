@@ -8,6 +8,7 @@ import Testing
 struct DocumentTests {
   @Test(arguments: [
     "README.md", "Sources/CLI/README.md", "deploy/README.md", "Protocols/README.md", "Protocols/TASKS.md",
+    "Protocols/IMAGES.md", "Protocols/SNAPSHOTS.md",
   ])
   func commandsWork(page: String) async throws {
     let text = try String(contentsOfFile: TestEngine.repository.appending(page).string, encoding: .utf8)

@@ -3,15 +3,65 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// The examples for platforms that use the task service alone: from a bundle to an exit code.
+/// The examples for platforms that use one service alone.
 @Suite(.root, .engine, .timeLimit(.minutes(2)))
 struct EmbeddingTests {
   private var engine: TestEngine { TestEngine.current }
 
-  /// The example in Swift, built beside the tests.
-  private static var swiftExample: String {
+  /// An example in Swift, built beside the tests.
+  private static func swiftExample(_ name: String) -> String {
     let bundle = CommandLine.arguments.first { $0.hasSuffix(".xctest") } ?? CommandLine.arguments[0]
-    return FilePath(bundle).removingLastComponent().appending("task-example").string
+    return FilePath(bundle).removingLastComponent().appending(name).string
+  }
+
+  private static func pythonExample(_ name: String) -> String {
+    "python3 \(TestEngine.repository)/Protocols/python/\(name).py"
+  }
+
+  /// Runs one service and nothing else in a folder of its own.
+  private func withService(_ name: String, _ socket: String, _ body: (String) async throws -> Void) async throws {
+    let folder = engine.folder.appending(engine.name("alone")).string
+    let script = """
+      mkdir \(folder) && cd \(folder)
+      ln -s \(TestEngine.binaries)/gantryd \(name)
+      ./\(name) --root \(folder)/r --state \(folder)/s >log 2>&1 &
+      echo $! >pid
+      """
+    _ = try await Command.run(["/bin/sh", "-euc", script])
+    do {
+      try await engine.eventually("\(name) answers") { access("\(folder)/s/\(socket)", F_OK) == 0 }
+      try await body(folder)
+    } catch {
+      _ = try? await Command.shell("kill $(cat \(folder)/pid)")
+      throw error
+    }
+    _ = try await Command.shell("kill $(cat \(folder)/pid)")
+  }
+
+  @Test(arguments: ["python", "swift"]) func theImageServiceAloneGivesLayers(language: String) async throws {
+    try await withService("gantry-imaged", "image.sock") { folder in
+      let archive = try await TestImage.busybox()
+      let example = language == "swift" ? Self.swiftExample("image-example") : Self.pythonExample("layers")
+      let output = try await Command.run(
+        ["/bin/sh", "-c", "exec \(example) \(archive) platform/box:1"], environment: ["GANTRY_STATE": "\(folder)/s"])
+      #expect(output.lines[0].hasPrefix("platform/box:1 sha256:"))
+      let words = output.lines[1].split(separator: " ")
+      #expect(words[0].hasPrefix("sha256:") && words[2].hasPrefix("\(folder)/r/image/blobs/sha256/"))
+      #expect(try FileManager.default.attributesOfItem(atPath: String(words[2]))[.size] as? Int == Int(words[1]))
+    }
+  }
+
+  @Test(arguments: ["python", "swift"]) func theSnapshotServiceAloneMakesLayers(language: String) async throws {
+    try await withService("gantry-snapshotd", "snapshot.sock") { folder in
+      _ = try await Command.shell("cd \(folder) && for n in one two; do echo $n >$n; tar -cf $n.tar $n; done")
+      let example =
+        language == "swift"
+        ? "\(Self.swiftExample("snapshot-example")) demo" : "\(Self.pythonExample("stack")) one.tar two.tar"
+      let output = try await Command.run(
+        ["/bin/sh", "-c", "cd \(folder) && exec \(example)"], environment: ["GANTRY_STATE": "\(folder)/s"])
+      #expect(output.lines == (language == "swift" ? ["file1", "file2"] : ["added", "one", "two"]))
+      #expect(try String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8).contains(folder) == false)
+    }
   }
 
   @Test(arguments: ["python", "swift"])
@@ -24,7 +74,7 @@ struct EmbeddingTests {
       """)
     let example =
       language == "swift"
-      ? Self.swiftExample : "python3 \(TestEngine.repository)/Protocols/python/bundle.py"
+      ? Self.swiftExample("task-example") : "python3 \(TestEngine.repository)/Protocols/python/bundle.py"
     let output = try await Command.run(
       ["/bin/sh", "-c", "cd \(folder); exec \(example) bundle sh -c 'echo out; echo err >&2; exit 7'"],
       environment: engine.environment, expecting: 7)

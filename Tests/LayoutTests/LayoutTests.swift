@@ -30,7 +30,8 @@ import Testing
       "gantry-runtime": "Runtime",
     ]
     if let service = services[target] { return "Services/\(service)" }
-    if target == "task-example" { return "Protocols/swift" }
+    let examples = ["task-example": "", "image-example": "/image", "snapshot-example": "/snapshot"]
+    if let example = examples[target] { return "Protocols/swift" + example }
     return target == "TestSupport" ? "Tests/TestSupport" : "Sources/\(target)"
   }
 

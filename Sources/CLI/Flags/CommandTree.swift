@@ -105,12 +105,14 @@ enum CommandTree {
       CommandNode("inspect", ImageInspect.self),
       CommandNode("load", ImageLoad.self),
       CommandNode("ls", ImageList.self, aliases: ["list"]),
+      CommandNode("pin", ImagePin.self),
       CommandNode("prune", ImagePrune.self),
       CommandNode("pull", ImagePull.self),
       CommandNode("push", ImagePush.self),
       CommandNode("rm", ImageRemove.self, aliases: ["remove"]),
       CommandNode("tag", ImageTag.self),
       CommandNode("tags", ImageTags.self),
+      CommandNode("unpin", ImageUnpin.self),
     ]
   }
 
@@ -126,6 +128,7 @@ enum CommandTree {
 
   private static var system: [CommandNode] {
     [
+      CommandNode("check", SystemCheck.self),
       CommandNode("df", SystemDiskUsage.self),
       CommandNode("events", Events.self),
       CommandNode("info", Info.self),

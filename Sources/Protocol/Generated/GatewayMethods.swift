@@ -1761,6 +1761,44 @@ public enum GatewayAPI {
     }
   }
 
+  /// Params of `system.check`: Reads all content and all layers of images and compares them with their digests and
+  /// archives; repairs what it may.
+  public struct SystemCheckParams: Codable, Sendable, Equatable {
+    /// Fetch damaged content again from where it came, and unpack damaged layers anew.
+    public var repair: Bool?
+    /// Remove images that are damaged and cannot be repaired.
+    public var remove: Bool?
+
+    /// Takes every field.
+    public init(repair: Bool? = nil, remove: Bool? = nil) {
+      self.repair = repair
+      self.remove = remove
+    }
+  }
+
+  /// Result of `system.check`.
+  public struct SystemCheckResult: Codable, Sendable, Equatable {
+    /// Files of content that were read.
+    public var blobs: Int64
+    /// Their bytes.
+    public var bytes: Int64
+    /// Layers that were compared.
+    public var layers: Int64
+    /// Their files.
+    public var files: Int64
+    /// What was found, and what became of it.
+    public var damage: [Damage]
+
+    /// Takes every field.
+    public init(blobs: Int64, bytes: Int64, layers: Int64, files: Int64, damage: [Damage]) {
+      self.blobs = blobs
+      self.bytes = bytes
+      self.layers = layers
+      self.files = files
+      self.damage = damage
+    }
+  }
+
   /// Params of `system.ping`: Answers at once.
   public struct SystemPingParams: Codable, Sendable, Equatable {
     /// Has no fields.
@@ -2034,6 +2072,13 @@ public enum GatewayAPI {
     public static let systemDiskUsage = RPCMethod<SystemDiskUsageParams, SystemDiskUsageResult>(
       "system.diskUsage",
       deadlineMilliseconds: 600000
+    )
+    /// Reads all content and all layers of images and compares them with their digests and archives; repairs what it
+    /// may.
+    public static let systemCheck = RPCMethod<SystemCheckParams, SystemCheckResult>(
+      "system.check",
+      isMutating: true,
+      isUnbounded: true
     )
     /// Answers at once.
     public static let systemPing = RPCMethod<SystemPingParams, SystemPingResult>("system.ping")

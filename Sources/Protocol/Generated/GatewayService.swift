@@ -339,6 +339,11 @@ public protocol GatewayService: Sendable {
     _ params: GatewayAPI.SystemDiskUsageParams,
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.SystemDiskUsageResult
+  /// Reads all content and all layers of images and compares them with their digests and archives; repairs what it may.
+  func systemCheck(
+    _ params: GatewayAPI.SystemCheckParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.SystemCheckResult
   /// Answers at once.
   func systemPing(
     _ params: GatewayAPI.SystemPingParams,
@@ -780,6 +785,11 @@ extension GatewayService {
     _ params: GatewayAPI.SystemDiskUsageParams = .init()
   ) async throws(Fault) -> GatewayAPI.SystemDiskUsageResult {
     try await systemDiskUsage(params, CallContext())
+  }
+
+  /// Reads all content and all layers of images and compares them with their digests and archives; repairs what it may.
+  public func systemCheck(_ params: GatewayAPI.SystemCheckParams) async throws(Fault) -> GatewayAPI.SystemCheckResult {
+    try await systemCheck(params, CallContext())
   }
 
   /// Answers at once.
@@ -1332,6 +1342,14 @@ public struct GatewayClient: GatewayService {
     try await channel.call(GatewayAPI.Method.systemDiskUsage, params, context)
   }
 
+  /// Reads all content and all layers of images and compares them with their digests and archives; repairs what it may.
+  public func systemCheck(
+    _ params: GatewayAPI.SystemCheckParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.SystemCheckResult {
+    try await channel.call(GatewayAPI.Method.systemCheck, params, context)
+  }
+
   /// Answers at once.
   public func systemPing(
     _ params: GatewayAPI.SystemPingParams,
@@ -1418,6 +1436,7 @@ public enum GatewayDispatch {
     "system.info": GatewayAPI.Method.systemInfo.traits,
     "system.metrics": GatewayAPI.Method.systemMetrics.traits,
     "system.diskUsage": GatewayAPI.Method.systemDiskUsage.traits,
+    "system.check": GatewayAPI.Method.systemCheck.traits,
     "system.ping": GatewayAPI.Method.systemPing.traits,
     "system.status": GatewayAPI.Method.systemStatus.traits,
   ]
@@ -1560,6 +1579,8 @@ public enum GatewayDispatch {
       try RPCCoding.encode(await service.systemMetrics(try RPCCoding.decode(params), context))
     case "system.diskUsage":
       try RPCCoding.encode(await service.systemDiskUsage(try RPCCoding.decode(params), context))
+    case "system.check":
+      try RPCCoding.encode(await service.systemCheck(try RPCCoding.decode(params), context))
     case "system.ping":
       try RPCCoding.encode(await service.systemPing(try RPCCoding.decode(params), context))
     case "system.status":

@@ -1867,4 +1867,37 @@ extension GatewayAPI {
       self.networkSendDropped = networkSendDropped
     }
   }
+
+  /// Content or a layer that is not what it must be.
+  public struct Damage: Codable, Sendable, Equatable {
+    /// `content` or `layer`.
+    public var kind: String
+    /// The blob's digest, or the layer's chainID.
+    public var digest: String
+    /// What is wrong, in plain words.
+    public var problem: String
+    /// The images concerned: a name where there is one, else the id.
+    public var images: [String]
+    /// `left`, `repaired` or `removed`.
+    public var outcome: String
+    /// Why it is left, when something was tried.
+    public var reason: String?
+
+    /// Takes every field.
+    public init(
+      kind: String,
+      digest: String,
+      problem: String,
+      images: [String],
+      outcome: String,
+      reason: String? = nil
+    ) {
+      self.kind = kind
+      self.digest = digest
+      self.problem = problem
+      self.images = images
+      self.outcome = outcome
+      self.reason = reason
+    }
+  }
 }

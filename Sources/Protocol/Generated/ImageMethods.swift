@@ -592,6 +592,35 @@ public enum ImageAPI {
     }
   }
 
+  /// Params of `image.verify`: Reads all content and compares it with its digests, and the images with the content that
+  /// they need.
+  public struct VerifyParams: Codable, Sendable, Equatable {
+    /// Move damaged files out of the way, so that the same content can come again.
+    public var setAside: Bool?
+
+    /// Takes every field.
+    public init(setAside: Bool? = nil) {
+      self.setAside = setAside
+    }
+  }
+
+  /// Result of `image.verify`.
+  public struct VerifyResult: Codable, Sendable, Equatable {
+    /// Files that were read.
+    public var blobs: Int64
+    /// Their bytes.
+    public var bytes: Int64
+    /// What is wrong.
+    public var damage: [ContentDamage]
+
+    /// Takes every field.
+    public init(blobs: Int64, bytes: Int64, damage: [ContentDamage]) {
+      self.blobs = blobs
+      self.bytes = bytes
+      self.damage = damage
+    }
+  }
+
   /// Params of `image.graph`: All images with what they need, as one consistent state.
   public struct GraphParams: Codable, Sendable, Equatable {
     /// Has no fields.
@@ -748,6 +777,12 @@ public enum ImageAPI {
       "image.collect",
       isMutating: true,
       deadlineMilliseconds: 600000
+    )
+    /// Reads all content and compares it with its digests, and the images with the content that they need.
+    public static let verify = RPCMethod<VerifyParams, VerifyResult>(
+      "image.verify",
+      isMutating: true,
+      isUnbounded: true
     )
     /// All images with what they need, as one consistent state.
     public static let graph = RPCMethod<GraphParams, GraphResult>("image.graph", deadlineMilliseconds: 120000)

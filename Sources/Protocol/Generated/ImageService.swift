@@ -75,6 +75,8 @@ public protocol ImageService: Sendable {
   func leases(_ params: ImageAPI.LeasesParams, _ context: CallContext) async throws(Fault) -> ImageAPI.LeasesResult
   /// Removes content that no image and no lease needs, and parts of transfers that nobody came back to.
   func collect(_ params: ImageAPI.CollectParams, _ context: CallContext) async throws(Fault) -> ImageAPI.CollectResult
+  /// Reads all content and compares it with its digests, and the images with the content that they need.
+  func verify(_ params: ImageAPI.VerifyParams, _ context: CallContext) async throws(Fault) -> ImageAPI.VerifyResult
   /// All images with what they need, as one consistent state.
   func graph(_ params: ImageAPI.GraphParams, _ context: CallContext) async throws(Fault) -> ImageAPI.GraphResult
   /// Keeps an image from being removed to make room, or allows it again.
@@ -199,6 +201,11 @@ extension ImageService {
   /// Removes content that no image and no lease needs, and parts of transfers that nobody came back to.
   public func collect(_ params: ImageAPI.CollectParams = .init()) async throws(Fault) -> ImageAPI.CollectResult {
     try await collect(params, CallContext())
+  }
+
+  /// Reads all content and compares it with its digests, and the images with the content that they need.
+  public func verify(_ params: ImageAPI.VerifyParams) async throws(Fault) -> ImageAPI.VerifyResult {
+    try await verify(params, CallContext())
   }
 
   /// All images with what they need, as one consistent state.
@@ -394,6 +401,14 @@ public struct ImageClient: ImageService {
     try await channel.call(ImageAPI.Method.collect, params, context)
   }
 
+  /// Reads all content and compares it with its digests, and the images with the content that they need.
+  public func verify(
+    _ params: ImageAPI.VerifyParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.VerifyResult {
+    try await channel.call(ImageAPI.Method.verify, params, context)
+  }
+
   /// All images with what they need, as one consistent state.
   public func graph(
     _ params: ImageAPI.GraphParams,
@@ -450,6 +465,7 @@ public enum ImageDispatch {
     "image.release": ImageAPI.Method.release.traits,
     "image.leases": ImageAPI.Method.leases.traits,
     "image.collect": ImageAPI.Method.collect.traits,
+    "image.verify": ImageAPI.Method.verify.traits,
     "image.graph": ImageAPI.Method.graph.traits,
     "image.pin": ImageAPI.Method.pin.traits,
     "image.noteUse": ImageAPI.Method.noteUse.traits,
@@ -508,6 +524,8 @@ public enum ImageDispatch {
       try RPCCoding.encode(await service.leases(try RPCCoding.decode(params), context))
     case "image.collect":
       try RPCCoding.encode(await service.collect(try RPCCoding.decode(params), context))
+    case "image.verify":
+      try RPCCoding.encode(await service.verify(try RPCCoding.decode(params), context))
     case "image.graph":
       try RPCCoding.encode(await service.graph(try RPCCoding.decode(params), context))
     case "image.pin":

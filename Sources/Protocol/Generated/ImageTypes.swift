@@ -81,4 +81,21 @@ extension ImageAPI {
       self.stored = stored
     }
   }
+
+  /// Content that is not what it must be.
+  public struct ContentDamage: Codable, Sendable, Equatable {
+    /// The blob.
+    public var digest: String
+    /// What is wrong, in plain words.
+    public var problem: String
+    /// Ids of the images that need it.
+    public var images: [String]
+
+    /// Takes every field.
+    public init(digest: String, problem: String, images: [String]) {
+      self.digest = digest
+      self.problem = problem
+      self.images = images
+    }
+  }
 }

@@ -326,6 +326,39 @@ public enum SnapshotAPI {
     }
   }
 
+  /// Params of `snapshot.verify`: Compares the files of layers with the archives that they came from, where these are
+  /// there, and says which are missing.
+  public struct VerifyParams: Codable, Sendable, Equatable {
+    /// The layers; those that were never unpacked are passed over. An archive that does not exist leaves only the
+    /// presence to be checked.
+    public var layers: [LayerSource]
+    /// Set damaged layers aside, so that they are unpacked anew. Containers that run go on with the old files.
+    public var setAside: Bool?
+
+    /// Takes every field.
+    public init(layers: [LayerSource], setAside: Bool? = nil) {
+      self.layers = layers
+      self.setAside = setAside
+    }
+  }
+
+  /// Result of `snapshot.verify`.
+  public struct VerifyResult: Codable, Sendable, Equatable {
+    /// Layers that were looked at.
+    public var layers: Int64
+    /// Files that were compared.
+    public var files: Int64
+    /// What is wrong.
+    public var damage: [LayerDamage]
+
+    /// Takes every field.
+    public init(layers: Int64, files: Int64, damage: [LayerDamage]) {
+      self.layers = layers
+      self.files = files
+      self.damage = damage
+    }
+  }
+
   /// Params of `snapshot.lease`: Opens a lease, or renews it: what calls with its name make or find stays until it is
   /// released or ends.
   public struct LeaseParams: Codable, Sendable, Equatable {
@@ -582,6 +615,13 @@ public enum SnapshotAPI {
       "snapshot.layerPrune",
       isMutating: true,
       deadlineMilliseconds: 600000
+    )
+    /// Compares the files of layers with the archives that they came from, where these are there, and says which are
+    /// missing.
+    public static let verify = RPCMethod<VerifyParams, VerifyResult>(
+      "snapshot.verify",
+      isMutating: true,
+      isUnbounded: true
     )
     /// Opens a lease, or renews it: what calls with its name make or find stays until it is released or ends.
     public static let lease = RPCMethod<LeaseParams, LeaseResult>("snapshot.lease", isMutating: true)

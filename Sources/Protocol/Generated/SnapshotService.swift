@@ -52,6 +52,12 @@ public protocol SnapshotService: Sendable {
     _ params: SnapshotAPI.LayerPruneParams,
     _ context: CallContext
   ) async throws(Fault) -> SnapshotAPI.LayerPruneResult
+  /// Compares the files of layers with the archives that they came from, where these are there, and says which are
+  /// missing.
+  func verify(
+    _ params: SnapshotAPI.VerifyParams,
+    _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.VerifyResult
   /// Opens a lease, or renews it: what calls with its name make or find stays until it is released or ends.
   func lease(_ params: SnapshotAPI.LeaseParams, _ context: CallContext) async throws(Fault) -> SnapshotAPI.LeaseResult
   /// Ends a lease. One that is not there is passed over.
@@ -160,6 +166,12 @@ extension SnapshotService {
   /// Removes layers that are neither kept nor below a snapshot or a kept layer.
   public func layerPrune(_ params: SnapshotAPI.LayerPruneParams) async throws(Fault) -> SnapshotAPI.LayerPruneResult {
     try await layerPrune(params, CallContext())
+  }
+
+  /// Compares the files of layers with the archives that they came from, where these are there, and says which are
+  /// missing.
+  public func verify(_ params: SnapshotAPI.VerifyParams) async throws(Fault) -> SnapshotAPI.VerifyResult {
+    try await verify(params, CallContext())
   }
 
   /// Opens a lease, or renews it: what calls with its name make or find stays until it is released or ends.
@@ -317,6 +329,15 @@ public struct SnapshotClient: SnapshotService {
     try await channel.call(SnapshotAPI.Method.layerPrune, params, context)
   }
 
+  /// Compares the files of layers with the archives that they came from, where these are there, and says which are
+  /// missing.
+  public func verify(
+    _ params: SnapshotAPI.VerifyParams,
+    _ context: CallContext
+  ) async throws(Fault) -> SnapshotAPI.VerifyResult {
+    try await channel.call(SnapshotAPI.Method.verify, params, context)
+  }
+
   /// Opens a lease, or renews it: what calls with its name make or find stays until it is released or ends.
   public func lease(
     _ params: SnapshotAPI.LeaseParams,
@@ -409,6 +430,7 @@ public enum SnapshotDispatch {
     "snapshot.mark": SnapshotAPI.Method.mark.traits,
     "snapshot.fill": SnapshotAPI.Method.fill.traits,
     "snapshot.layerPrune": SnapshotAPI.Method.layerPrune.traits,
+    "snapshot.verify": SnapshotAPI.Method.verify.traits,
     "snapshot.lease": SnapshotAPI.Method.lease.traits,
     "snapshot.release": SnapshotAPI.Method.release.traits,
     "snapshot.leases": SnapshotAPI.Method.leases.traits,
@@ -452,6 +474,8 @@ public enum SnapshotDispatch {
       try RPCCoding.encode(await service.fill(try RPCCoding.decode(params), context))
     case "snapshot.layerPrune":
       try RPCCoding.encode(await service.layerPrune(try RPCCoding.decode(params), context))
+    case "snapshot.verify":
+      try RPCCoding.encode(await service.verify(try RPCCoding.decode(params), context))
     case "snapshot.lease":
       try RPCCoding.encode(await service.lease(try RPCCoding.decode(params), context))
     case "snapshot.release":

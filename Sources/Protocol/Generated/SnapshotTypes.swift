@@ -125,4 +125,21 @@ extension SnapshotAPI {
       self.name = name
     }
   }
+
+  /// A layer whose files are not those of its archive.
+  public struct LayerDamage: Codable, Sendable, Equatable {
+    /// The layer.
+    public var chainID: String
+    /// Digest of the layer uncompressed.
+    public var diffID: String
+    /// What is wrong, in plain words.
+    public var problem: String
+
+    /// Takes every field.
+    public init(chainID: String, diffID: String, problem: String) {
+      self.chainID = chainID
+      self.diffID = diffID
+      self.problem = problem
+    }
+  }
 }
