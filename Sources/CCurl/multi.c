@@ -124,6 +124,10 @@ static void set_up(cc_transfer *transfer, const struct cc_call *call) {
   lib->setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
   lib->setopt(curl, CURLOPT_PROXY, call->proxy ? call->proxy : "");
   if (call->ca_file) lib->setopt(curl, CURLOPT_CAINFO, call->ca_file);
+  if (call->ca_bundle) {
+    struct curl_blob blob = {(void *)call->ca_bundle, call->ca_bundle_size, CURL_BLOB_COPY};
+    lib->setopt(curl, CURLOPT_CAINFO_BLOB, &blob);
+  }
   if (call->ca_folder) lib->setopt(curl, CURLOPT_CAPATH, call->ca_folder);
   if (call->certificate) lib->setopt(curl, CURLOPT_SSLCERT, call->certificate);
   if (call->key) lib->setopt(curl, CURLOPT_SSLKEY, call->key);

@@ -35,6 +35,7 @@ extension RegistryEndpoint {
       namespace: place.namespace)
     // The initializer takes a base without a path for one of which nothing is known; here everything is.
     self.base = base
+    tls.moreCAFiles = Array(place.authorities.dropFirst())
     connectMilliseconds = place.connectTimeout
   }
 }

@@ -53,6 +53,7 @@ final class HTTPExchange: @unchecked Sendable {
       request.address.url, request.method, tls.caFile, tls.caFolder, tls.certificate, tls.key,
       proxies.proxy(for: request.address),
     ]
+    let bundle = authorities()
     let strings = CStrings(texts.map { $0 ?? "" })
     let fields = CStrings(lines)
     func text(_ index: Int) -> UnsafePointer<CChar>? {
@@ -66,16 +67,31 @@ final class HTTPExchange: @unchecked Sendable {
     transfer = fields.pointers.withMemoryRebound(to: UnsafePointer<CChar>?.self, capacity: lines.count + 1) { headers in
       var call = cc_call(
         url: text(0), method: text(1), headers: headers, no_body: request.method == "HEAD" ? 1 : 0,
-        upload: uploadSize, ca_file: text(2), ca_folder: text(3), certificate: text(4), key: text(5),
-        skip_verify: tls.skipVerify ? 1 : 0, proxy: text(6), refuse_link_local: refusesLinkLocal ? 1 : 0,
+        upload: uploadSize, ca_file: text(2), ca_folder: text(3), ca_bundle: nil, ca_bundle_size: 0,
+        certificate: text(4), key: text(5), skip_verify: tls.skipVerify ? 1 : 0, proxy: text(6),
+        refuse_link_local: refusesLinkLocal ? 1 : 0,
         connect_ms: request.connectMilliseconds ?? settings.connectMilliseconds,
         total_ms: request.milliseconds ?? settings.documentMilliseconds, slow_bytes: settings.slowBytes,
         slow_seconds: settings.slowSeconds, buffer_size: settings.readBytes)
-      return cc_multi_add(multi, &call, &events, Unmanaged.passUnretained(self).toOpaque())
+      return bundle.withUnsafeBytes { bundle in
+        if !bundle.isEmpty {
+          call.ca_bundle = bundle.bindMemory(to: CChar.self).baseAddress
+          call.ca_bundle_size = bundle.count
+        }
+        return cc_multi_add(multi, &call, &events, Unmanaged.passUnretained(self).toOpaque())
+      }
     }
     withExtendedLifetime((strings, fields)) {}
     if transfer == nil { end(.init(kind: .unreachable, words: "no memory is left for another transfer")) }
     return transfer != nil
+  }
+
+  /// The text of several files of authorities; empty when there is one, or none. What cannot be read vouches for nobody.
+  private func authorities() -> [UInt8] {
+    guard !tls.moreCAFiles.isEmpty else { return [] }
+    return ([tls.caFile].compactMap { $0 } + tls.moreCAFiles).flatMap { path in
+      ((try? Files.read(path)) ?? []) + [UInt8(ascii: "\n")]
+    }
   }
 
   /// Frees the transfer and tells the caller.

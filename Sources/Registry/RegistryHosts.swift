@@ -21,6 +21,8 @@ public struct RegistryEndpoint: Hashable, Sendable {
   public struct TLS: Hashable, Sendable {
     /// Files of certificate authorities to trust besides none but the system's when empty; one file.
     public var caFile: String?
+    /// Further such files.
+    public var moreCAFiles: [String] = []
     /// A folder of certificate authorities, named by their hashes.
     public var caFolder: String?
     /// The client's certificate, PEM.

@@ -31,7 +31,7 @@ struct RegistryRefusal {
     case 403:
       return Fault(.permissionDenied, "\(place) denies \(what)", cause: said)
     case 404:
-      return Fault(.notFound, "\(place) has no \(what)", cause: said)
+      return Fault(.notFound, "\(place) does not have \(what)", cause: said)
     case 413:
       return Fault(.limitExceeded, "\(place) finds \(what) too large", cause: said)
     case 429:

@@ -82,7 +82,7 @@ extension RegistryClient {
     _ search: RepositorySearch, credentials: RegistryCredentials
   ) async throws(Fault) -> [FoundRepository] {
     let (domain, rest) = search.place
-    let what = "search for \(Quoted.text(rest))"
+    let what = "a search for \(Quoted.text(rest))"
     let path = "/v1/search?q=\(Quoted.query(rest))&n=\(search.limit)"
     var last: Fault?
     // The address is not beneath `/v2`, so each endpoint of the registry is asked by its own.

@@ -34,6 +34,9 @@ struct cc_call {
   int64_t upload;
   const char *ca_file;
   const char *ca_folder;
+  /* Certificates in PEM form in place of `ca_file`; copied. */
+  const char *ca_bundle;
+  size_t ca_bundle_size;
   const char *certificate;
   const char *key;
   int skip_verify;

@@ -1,3 +1,4 @@
+internal import Faults
 internal import FoundationEssentials
 internal import Glibc
 internal import JSONRPC
@@ -107,9 +108,13 @@ extension Session {
 
   /// What a name means at its registry.
   func remoteManifest(_ name: Reference, insecure: Bool) throws -> GatewayAPI.ImageRemoteManifestResult {
-    try call(
-      GatewayAPI.Method.imageRemoteManifest,
-      .init(reference: name.canonical, insecure: insecure ? true : nil, auth: registryAuth(domain: name.domain)))
+    do {
+      return try call(
+        GatewayAPI.Method.imageRemoteManifest,
+        .init(reference: name.canonical, insecure: insecure ? true : nil, auth: registryAuth(domain: name.domain)))
+    } catch let fault as Fault where fault.code == .notFound {
+      throw CommandFailure("no such manifest: \(name.canonical)")
+    }
   }
 
   /// The manifest of one image at its registry, with the platform that its configuration says.
