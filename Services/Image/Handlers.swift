@@ -13,6 +13,7 @@ import SystemPackage
 struct Handlers: ImageService {
   let store: ImageStore
   let transfers: Transfers
+  let puller: ImagePuller
   let registry: RegistryClient
 
   func openImport(

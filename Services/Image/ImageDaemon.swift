@@ -55,9 +55,10 @@ public enum ImageDaemon {
       let registry = RegistryClient(hosts: ConfiguredHosts(places))
       service.logger.info("confined", metadata: ["rights": "\(place.summary)"])
       let streams = try service.streamServer("image.stream.sock")
+      let puller = ImagePuller(store: store, client: registry)
       return ServiceParts(
         table: ImageDispatch.table(
-          Handlers(store: store, transfers: Transfers(store, streams), registry: registry)),
+          Handlers(store: store, transfers: Transfers(store, streams), puller: puller, registry: registry)),
         onShutdown: { streams.close() },
         onReload: { configuration.reload() })
     }

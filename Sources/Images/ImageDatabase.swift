@@ -13,6 +13,7 @@ internal import SystemPackage
 ///     layer  (manifest, position) → blob descriptor, diffID, chainID, size of the plain tar if known
 ///     unstored  digests of layers whose blobs are not kept, because the snapshot service makes them again (`UnstoredBlobs`)
 ///     name   (repository, tag) → manifest, when it was tagged
+///     pulled (repository, tag or digest, platform) → what the registry called it, an index or a manifest, and our manifest
 ///     image_use  image id → when it was last used, whether it is pinned
 ///     lease, lease_hold  see `LeaseRows`: what is held are digests of blobs
 ///
@@ -85,7 +86,18 @@ struct ImageDatabase: Sendable {
           ) STRICT, WITHOUT ROWID;
           """)
     }
-    migrator.registerMigration("4 layers that are not stored") { database in
+    migrator.registerMigration("4 what registries call images") { database in
+      try database.execute(
+        sql: """
+          CREATE TABLE pulled (
+            repository TEXT NOT NULL, reference TEXT NOT NULL, platform TEXT NOT NULL, digest TEXT NOT NULL,
+            manifest TEXT NOT NULL REFERENCES image (manifest) ON DELETE CASCADE,
+            PRIMARY KEY (repository, reference, platform)
+          ) STRICT, WITHOUT ROWID;
+          CREATE INDEX pulled_manifest ON pulled (manifest);
+          """)
+    }
+    migrator.registerMigration("5 layers that are not stored") { database in
       try database.execute(sql: "CREATE TABLE unstored (digest TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID")
     }
     return migrator

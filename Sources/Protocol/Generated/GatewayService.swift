@@ -240,6 +240,11 @@ public protocol GatewayService: Sendable {
     _ params: GatewayAPI.ImageFinishSaveParams,
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ImageFinishSaveResult
+  /// Pulls an image from its registry and unpacks it while it comes.
+  func imagePull(
+    _ params: GatewayAPI.ImagePullParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImagePullResult
   /// Lists images.
   func imageList(
     _ params: GatewayAPI.ImageListParams,
@@ -691,6 +696,11 @@ extension GatewayService {
     _ params: GatewayAPI.ImageFinishSaveParams
   ) async throws(Fault) -> GatewayAPI.ImageFinishSaveResult {
     try await imageFinishSave(params, CallContext())
+  }
+
+  /// Pulls an image from its registry and unpacks it while it comes.
+  public func imagePull(_ params: GatewayAPI.ImagePullParams) async throws(Fault) -> GatewayAPI.ImagePullResult {
+    try await imagePull(params, CallContext())
   }
 
   /// Lists images.
@@ -1238,6 +1248,14 @@ public struct GatewayClient: GatewayService {
     try await channel.call(GatewayAPI.Method.imageFinishSave, params, context)
   }
 
+  /// Pulls an image from its registry and unpacks it while it comes.
+  public func imagePull(
+    _ params: GatewayAPI.ImagePullParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImagePullResult {
+    try await channel.call(GatewayAPI.Method.imagePull, params, context)
+  }
+
   /// Lists images.
   public func imageList(
     _ params: GatewayAPI.ImageListParams,
@@ -1502,6 +1520,7 @@ public enum GatewayDispatch {
     "image.finishImport": GatewayAPI.Method.imageFinishImport.traits,
     "image.openSave": GatewayAPI.Method.imageOpenSave.traits,
     "image.finishSave": GatewayAPI.Method.imageFinishSave.traits,
+    "image.pull": GatewayAPI.Method.imagePull.traits,
     "image.list": GatewayAPI.Method.imageList.traits,
     "image.inspect": GatewayAPI.Method.imageInspect.traits,
     "image.history": GatewayAPI.Method.imageHistory.traits,
@@ -1630,6 +1649,8 @@ public enum GatewayDispatch {
       try RPCCoding.encode(await service.imageOpenSave(try RPCCoding.decode(params), context))
     case "image.finishSave":
       try RPCCoding.encode(await service.imageFinishSave(try RPCCoding.decode(params), context))
+    case "image.pull":
+      try RPCCoding.encode(await service.imagePull(try RPCCoding.decode(params), context))
     case "image.list":
       try RPCCoding.encode(await service.imageList(try RPCCoding.decode(params), context))
     case "image.inspect":
