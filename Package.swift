@@ -151,7 +151,8 @@ let layer3: [Target] = [
   .executableTarget(name: "protogen", path: "Sources/protogen", swiftSettings: swiftSettings),
   .target(
     name: "TestSupport", dependencies: [.product(name: "Subprocess", package: "swift-subprocess"), system],
-    path: "Tests/TestSupport", exclude: ["census", "make-archive"], swiftSettings: swiftSettings),
+    path: "Tests/TestSupport", exclude: ["census", "fake-registry", "make-archive", "token-server"],
+    swiftSettings: swiftSettings),
 ]
 
 /// What tests of several targets share: archives built byte by byte, and the list that every snapshot backend passes.
@@ -194,11 +195,12 @@ let allTests: [Target] = [
   tests(
     "RuntimeCLITests", [testSupport, "RuntimeCLI", "Runtime", "Linux", "QuickJSON", "OCI", "Faults", system]),
   tests("OCITests", ["OCI", "Faults"]),
+  tests("RegistryTests", [testSupport, "Registry", "OCI", "Faults"]),
   tests("GarbageCollectionTests", ["GarbageCollection", "Faults", grdb]),
   tests("CLITests", ["CLI", "Tar", "JSONRPC", "Protocol", "Linux", "Faults", system]),
   tests("ConfigurationTests", ["Configuration", "Faults", system]),
   tests("ContentStoreTests", ["ContentStore", "OCI", "Faults", system]),
-  tests("ImagesTests", ["Images", "ContentStore", "JSONRPC", "OCI", "Faults", log, system]),
+  tests("ImagesTests", [testSupport, "Images", "ContentStore", "Registry", "JSONRPC", "OCI", "Faults", log, system]),
   tests(
     "EngineTests", ["Engine", "JSONRPC", "Linux", "LogFiles", "LogFormat", "Protocol", "OCI", "Faults", log, system]),
   tests("SeccompTests", ["Seccomp", "CSeccomp", "CLinux", "OCI", "Faults"]),

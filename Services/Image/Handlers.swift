@@ -13,6 +13,7 @@ import SystemPackage
 struct Handlers: ImageService {
   let store: ImageStore
   let imports: ImportStreams
+  let puller: ImagePuller
   let registry: RegistryClient
 
   func openImport(
@@ -104,7 +105,7 @@ struct Handlers: ImageService {
     return .init(blobs: Int64(usage.blobs), bytes: usage.bytes)
   }
 
-  private static func summary(_ image: Images.ImageSummary) -> Protocol.ImageSummary {
+  static func summary(_ image: Images.ImageSummary) -> Protocol.ImageSummary {
     .init(
       id: image.id.rawValue, repoTags: image.repoTags, repoDigests: image.repoDigests,
       created: image.created ?? Timestamp.never, size: image.size, labels: image.labels,

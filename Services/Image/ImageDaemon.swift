@@ -56,8 +56,9 @@ public enum ImageDaemon {
       service.logger.info("confined", metadata: ["rights": "\(place.summary)"])
       let streams = try service.streamServer("image.stream.sock")
       let imports = ImportStreams(store: store, streams: streams)
+      let puller = ImagePuller(store: store, client: registry)
       return ServiceParts(
-        table: ImageDispatch.table(Handlers(store: store, imports: imports, registry: registry)),
+        table: ImageDispatch.table(Handlers(store: store, imports: imports, puller: puller, registry: registry)),
         onShutdown: { streams.close() },
         onReload: { configuration.reload() })
     }

@@ -48,8 +48,10 @@ public enum LayerUnpacking {
   /// Nothing outside of `folder` is touched, whatever the archive says. On an error the folder holds a part of the layer
   /// and is the caller's to remove; the same is true when the returned diffID is not the expected one. Blocks: to be called
   /// on a thread that may wait.
+  ///
+  /// - Parameter growingTo: the length that the file will have, when it is still being written: it is read as it grows.
   public static func unpack(
-    blob: FilePath, into folder: Int32, limits: ArchiveLimits = ArchiveLimits(),
+    blob: FilePath, growingTo size: Int64? = nil, into folder: Int32, limits: ArchiveLimits = ArchiveLimits(),
     progress: UnpackingProgress = UnpackingProgress()
   ) throws -> UnpackedLayer {
     let file = try OwnedFile(blob)
@@ -58,8 +60,11 @@ public enum LayerUnpacking {
     return try withThreads(
       ring,
       produce: {
-        let source = ProgressSource(DescriptorSource(file.descriptor, name: blob.string), progress)
         do {
+          let bytes: any ByteSource =
+            try size.map { try GrowingSource(file, size: $0, progress: progress) }
+            ?? DescriptorSource(file.descriptor, name: blob.string)
+          let source = ProgressSource(bytes, progress)
           ring.fill(from: try DecompressedSource(source, limits: limits))
         } catch {
           ring.fill(from: ClosureSource { throw error })

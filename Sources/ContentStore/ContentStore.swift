@@ -12,6 +12,7 @@ public import SystemPackage
 ///     ROOT/index.json            derived from the image names; replaced as a whole (`writeIndex`)
 ///     ROOT/blobs/sha256/HEX      whole, verified, never changed
 ///     ROOT/ingest/NAME           being written; worthless after a crash
+///     ROOT/ingest/sha256-HEX     the beginning of a blob that is being fetched (`PartialBlob`); the next pull goes on with it
 ///     ROOT/set-aside/NAME        what could not be read at a start, for a person to look at
 ///     ROOT/lock                  held while a service uses the folder
 ///
@@ -126,6 +127,16 @@ public final class ContentStore: Sendable {
     return try Ingest(path: root.appending("ingest").appending("\(getpid())-\(number)"), algorithm: algorithm)
   }
 
+  /// Starts or resumes the transfer of the blob `digest` of `size` bytes. One transfer of a blob at a time.
+  public func partial(_ digest: Digest, size: Int64) throws(Fault) -> PartialBlob {
+    try PartialBlob(path: partialPath(of: digest), digest: digest, size: size)
+  }
+
+  /// Where the beginning of the blob `digest` is while it is fetched.
+  public func partialPath(of digest: Digest) -> FilePath {
+    root.appending("ingest").appending(PartialBlob.name(digest))
+  }
+
   /// Writes a small blob that is in memory; it is staged as by `Ingest.finish`.
   public func stage(_ data: Data, expected: Digest? = nil) throws(Fault) -> StagedBlob {
     let ingest = try ingest(expected?.algorithm ?? .sha256)
@@ -207,16 +218,19 @@ public final class ContentStore: Sendable {
     try Fault.mapping("make the folder", path) { try Files.makeDirectories(path) }
   }
 
-  /// What a killed service left in `ingest` was never acknowledged to anyone: it is removed, and named.
+  /// What a killed service left in `ingest` was never acknowledged to anyone: it is removed, and named. Beginnings of blobs
+  /// stay for a while, as their transfers can be resumed.
   private static func clearIngests(_ folder: FilePath) throws(Fault) -> [String] {
     let names = try StoredFile.names(in: folder)
-    for name in names {
+    var removed: [String] = []
+    for name in names where !PartialBlob.isWorthKeeping(folder.appending(name)) {
       let path = folder.appending(name)
+      removed.append(name)
       guard unlink(path.string) == 0 || errno == ENOENT || errno == EISDIR else {
         throw Fault(Errno(rawValue: errno), "remove the abandoned ingest file", path)
       }
     }
-    return names.sorted()
+    return removed.sorted()
   }
 
   private static func checkMarker(_ root: FilePath) throws(Fault) {

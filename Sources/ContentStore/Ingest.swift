@@ -156,7 +156,8 @@ public final class Ingest {
   }
 }
 
-/// A blob that is whole, verified and on disk, but not yet visible. Its file is removed unless it was published.
+/// A blob that is whole, verified and on disk, but not yet visible. Its file is removed unless it was published, or came by a
+/// transfer that can be resumed (`PartialBlob`).
 public final class StagedBlob: Sendable {
   /// The content's hash.
   public let digest: Digest
@@ -165,13 +166,17 @@ public final class StagedBlob: Sendable {
   /// The file, until it is published.
   public let path: FilePath
 
-  init(path: FilePath, digest: Digest, size: Int64) {
+  /// Whether the file stays when the blob is not published: the next pull need not fetch it again.
+  private let isKept: Bool
+
+  init(path: FilePath, digest: Digest, size: Int64, isKept: Bool = false) {
     self.path = path
     self.digest = digest
     self.size = size
+    self.isKept = isKept
   }
 
-  deinit { discard() }
+  deinit { if !isKept { discard() } }
 
   /// Removes the file, if it was not published.
   public func discard() { unlink(path.string) }

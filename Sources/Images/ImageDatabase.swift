@@ -12,6 +12,7 @@ internal import SystemPackage
 ///     image  one row per manifest: its descriptor, the configuration (= image id), created, platform, labels
 ///     layer  (manifest, position) → blob descriptor, diffID, chainID, size of the plain tar if known
 ///     name   (repository, tag) → manifest, when it was tagged
+///     pulled (repository, tag or digest, platform) → what the registry called it, an index or a manifest, and our manifest
 ///     image_use  image id → when it was last used, whether it is pinned
 ///     lease, lease_hold  see `LeaseRows`: what is held are digests of blobs
 ///
@@ -82,6 +83,17 @@ struct ImageDatabase: Sendable {
           CREATE TABLE image_use (
             id TEXT NOT NULL PRIMARY KEY, used REAL NOT NULL, pinned INTEGER NOT NULL
           ) STRICT, WITHOUT ROWID;
+          """)
+    }
+    migrator.registerMigration("4 what registries call images") { database in
+      try database.execute(
+        sql: """
+          CREATE TABLE pulled (
+            repository TEXT NOT NULL, reference TEXT NOT NULL, platform TEXT NOT NULL, digest TEXT NOT NULL,
+            manifest TEXT NOT NULL REFERENCES image (manifest) ON DELETE CASCADE,
+            PRIMARY KEY (repository, reference, platform)
+          ) STRICT, WITHOUT ROWID;
+          CREATE INDEX pulled_manifest ON pulled (manifest);
           """)
     }
     return migrator

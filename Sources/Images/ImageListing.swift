@@ -12,6 +12,8 @@ extension ImageStore {
     let sizes = try ImageQueries.sizes(database)
     var names: [Digest: [NameRow]] = [:]
     for name in try ImageQueries.names(database) { names[name.manifest, default: []].append(name) }
+    var pulled: [Digest: [PulledRow]] = [:]
+    for row in try PulledQueries.all(database) { pulled[row.manifest, default: []].append(row) }
     var order: [Digest] = []
     var summaries: [Digest: ImageSummary] = [:]
     for row in try ImageQueries.images(database) {
@@ -24,32 +26,36 @@ extension ImageStore {
           manifest: row.manifest.digest)
       }
       summaries[row.id]?.repoTags += own.map(\.familiar)
-      summaries[row.id]?.repoDigests += Self.repoDigests(own)
+      summaries[row.id]?.repoDigests += Self.repoDigests(own, pulled[row.manifest.digest] ?? [])
     }
     return order.compactMap { summaries[$0] }.sorted { ($0.created ?? "") > ($1.created ?? "") }
   }
 
-  static func repoDigests(_ names: [NameRow]) -> [String] {
+  /// What a registry calls the image, where it came from one; else its manifest.
+  static func repoDigests(_ names: [NameRow], _ pulled: [PulledRow]) -> [String] {
     var digests: [String] = []
-    for name in names {
-      let text = "\(name.familiarRepository)@\(name.manifest)"
-      if !digests.contains(text) { digests.append(text) }
+    let known = Set(pulled.map(\.repository))
+    for text in pulled.map(\.familiar)
+      + names.filter({ !known.contains($0.repository) }).map({ "\($0.familiarRepository)@\($0.manifest)" })
+    where !digests.contains(text) {
+      digests.append(text)
     }
     return digests
   }
 
   /// Everything about one image.
   public func inspect(_ reference: String) throws(Fault) -> ImageDetails {
-    let (found, layers, names) = try database.read { database in
+    let (found, layers, names, pulled) = try database.read { database in
       let found = try Self.find(database, reference)
       return (
         found, try ImageQueries.layers(database, manifest: found.row.manifest.digest),
-        try ImageQueries.names(database, id: found.row.id)
+        try ImageQueries.names(database, id: found.row.id),
+        try PulledQueries.all(database).filter { $0.manifest == found.row.manifest.digest }
       )
     }
     let data = try content.read(found.row.id)
     return ImageDetails(
-      id: found.row.id, repoTags: names.map(\.familiar), repoDigests: Self.repoDigests(names),
+      id: found.row.id, repoTags: names.map(\.familiar), repoDigests: Self.repoDigests(names, pulled),
       manifest: found.row.manifest,
       config: try ImageDocument.decode(ImageConfig.self, from: data, named: "the configuration \(found.row.id)"),
       configData: data, layers: layers.map(\.diffID), size: layers.reduce(0) { $0 + $1.shownSize },

@@ -109,8 +109,9 @@ enum ImageQueries {
       database,
       sql: """
         SELECT image.manifest FROM name JOIN image ON image.manifest = name.manifest
-        WHERE repository = ? AND (image.manifest = ? OR image.id = ?) LIMIT 1
-        """, arguments: [repository, digest.rawValue, digest.rawValue]
+        WHERE repository = ?1 AND (image.manifest = ?2 OR image.id = ?2)
+        UNION ALL SELECT manifest FROM pulled WHERE repository = ?1 AND (digest = ?2 OR manifest = ?2) LIMIT 1
+        """, arguments: [repository, digest.rawValue]
     ).map { try Digest(parsing: $0) }
   }
 
@@ -176,6 +177,8 @@ enum ImageQueries {
 
   static func removeName(_ database: Database, repository: String, tag: String) throws {
     try database.execute(sql: "DELETE FROM name WHERE repository = ? AND tag = ?", arguments: [repository, tag])
+    try database.execute(
+      sql: "DELETE FROM pulled WHERE repository = ? AND reference = ?", arguments: [repository, tag])
   }
 
   static func removeImages(_ database: Database, id: Digest) throws {

@@ -46,7 +46,7 @@ struct LayoutReader {
       throw Fault(.unsupported, "index.json has schema version \(index.schemaVersion); only version 2 is read")
     }
     var plans: [ImportPlan] = []
-    for group in groups(index.manifests.filter { !isCompanion($0) }) {
+    for group in groups(index.manifests.filter { !PlatformChoice.isCompanion($0) }) {
       let manifest = try choose(group.candidates, depth: 0)
       if let known = plans.firstIndex(where: { $0.record.manifest.digest == manifest.digest }) {
         plans[known].names += group.names
@@ -109,12 +109,6 @@ struct LayoutReader {
     return try? ArchiveNames.reference(text)
   }
 
-  /// Attestations and the like, which accompany images and are none.
-  private func isCompanion(_ descriptor: Descriptor) -> Bool {
-    descriptor.annotations?[AnnotationKey.dockerReferenceType] != nil
-      || (descriptor.platform?.os == "unknown" && descriptor.platform?.architecture == "unknown")
-  }
-
   /// The manifest that suits the platform best.
   private func choose(_ candidates: [Descriptor], depth: Int) throws(Fault) -> Descriptor {
     guard depth < Self.depthLimit else {
@@ -124,23 +118,10 @@ struct LayoutReader {
       guard MediaType.isIndex(only.mediaType) else { return only }
       let index = try ImageDocument.index(
         try source.document(only, "the index"), mediaType: only.mediaType, digest: only.digest)
-      return try choose(index.manifests.filter { !isCompanion($0) }, depth: depth + 1)
+      return try choose(index.manifests.filter { !PlatformChoice.isCompanion($0) }, depth: depth + 1)
     }
-    let wanted = platform ?? Platform.host
-    // The first of equally good ones, as the specification asks.
-    var best: (distance: Int, descriptor: Descriptor)?
-    for candidate in candidates {
-      guard let distance = candidate.platform?.distance(from: wanted) else { continue }
-      if best.map({ distance < $0.distance }) ?? true { best = (distance, candidate) }
-    }
-    guard let best else {
-      let offered = candidates.compactMap { $0.platform.map { "\($0)" } }.sorted().prefix(20).joined(separator: ", ")
-      throw Fault(
-        .notFound,
-        candidates.isEmpty
-          ? "the layout has no image" : "no image of the layout is for \(wanted.normalized); it has \(offered)")
-    }
-    return try choose([best.descriptor], depth: depth + 1)
+    let best = try PlatformChoice.best(candidates, for: platform ?? Platform.host, in: "the layout")
+    return try choose([best], depth: depth + 1)
   }
 
   private func plan(_ descriptor: Descriptor, names: [Reference]) throws(Fault) -> ImportPlan {

@@ -6,7 +6,7 @@ public struct Descriptor: Codable, Sendable, Equatable {
   public var digest: Digest
   /// The content's length in bytes.
   public var size: Int64
-  /// Other places to fetch it from; Gantry never follows them.
+  /// Other places to fetch it from; a pull asks them last, without anybody's credentials.
   public var urls: [String]?
   /// Free labels.
   public var annotations: [String: String]?

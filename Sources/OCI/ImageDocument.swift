@@ -15,6 +15,7 @@ public enum ImageDocument {
     guard data.count <= sizeLimit else {
       throw Fault(.limitExceeded, "\(name) has \(data.count) bytes; more than \(sizeLimit) are not accepted")
     }
+    try checkForm(data, name)
     do {
       return try JSONDecoder().decode(type, from: data)
     } catch let fault as Fault {
@@ -24,6 +25,13 @@ public enum ImageDocument {
     } catch {
       throw Fault(.corrupt, "\(name) is not valid", cause: ["\(error)"])
     }
+  }
+
+  private static func checkForm(_ data: Data, _ name: String) throws(Fault) {
+    let result = data.withUnsafeBytes { bytes in
+      Result { () throws(Fault) in try StrictJSON.check(bytes, named: name) }
+    }
+    try result.get()
   }
 
   /// Decodes an image's manifest that a descriptor called `mediaType`.

@@ -30,6 +30,7 @@ final class Authorizer: Sendable {
     case nil: return nil
     case .basic: return credentials.isAnonymous ? nil : credentials.basic
     case .bearer(let realm, let service):
+      if !credentials.isAnonymous, RealmRule.refusal(realm: realm, registry: endpoint) != nil { return nil }
       return try await bearer(realm, service, scopes.map(\.text), endpoint, credentials, rejected: nil)
     }
   }
@@ -137,7 +138,7 @@ final class Authorizer: Sendable {
           throw Fault(.cancelled, "the request for a token was taken back", cause: [words])
         }
         failure = Fault(.unavailable, "the token service \(key.realm) does not answer as it should", cause: [words])
-        if error.kind == .malformed || error.kind == .untrusted { throw failure }
+        if [.malformed, .tooLarge, .untrusted].contains(error.kind) { throw failure }
       } catch {
         throw Fault(describing: error)
       }

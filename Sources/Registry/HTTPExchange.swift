@@ -134,15 +134,15 @@ final class HTTPExchange: @unchecked Sendable {
     Unmanaged<HTTPExchange>.fromOpaque(context!).takeUnretainedValue()
   }
 
-  private func refuse(_ words: String) -> Int32 {
-    refusal = .init(kind: .malformed, words: words)
+  private func refuse(_ words: String, _ kind: HTTPTransport.Failure.Kind = .malformed) -> Int32 {
+    refusal = .init(kind: kind, words: words)
     return -1
   }
 
   private func takeHead(_ line: UnsafePointer<CChar>?, _ size: Int) -> Int32 {
     headBytes += size
     guard headBytes <= settings.headBytes else {
-      return refuse("the head of the answer has more than \(settings.headBytes) bytes")
+      return refuse("the head of the answer has more than \(settings.headBytes) bytes", .tooLarge)
     }
     let bytes = UnsafeRawBufferPointer(start: line, count: size)
     guard let text = String(validating: bytes, as: UTF8.self) else {
@@ -174,7 +174,9 @@ final class HTTPExchange: @unchecked Sendable {
     let isExplanation = !(200..<300).contains(head.status)
     let limit = isExplanation ? settings.explanationBytes : request.answerLimit ?? settings.documentBytes
     if body.count + size > limit {
-      guard isExplanation else { return refuse("the answer has more than \(limit) bytes, which is the limit") }
+      guard isExplanation else {
+        return refuse("the answer has more than \(limit) bytes, which is the limit", .tooLarge)
+      }
       body.append(contentsOf: bytes.prefix(limit - body.count))
       isExplainedEnough = true
       return -1

@@ -23,8 +23,10 @@ public final class HTTPTransport: Sendable {
       case slow
       /// The connection ended in the middle of the answer.
       case cut
-      /// What came breaks HTTP or a bound.
+      /// What came breaks HTTP, or leads nowhere.
       case malformed
+      /// What came goes beyond a bound.
+      case tooLarge
       /// The caller, or its sink, wanted no more.
       case cancelled
     }

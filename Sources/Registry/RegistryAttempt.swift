@@ -53,7 +53,7 @@ extension RegistryClient {
     } catch {
       let failure = Self.explain(error, request, endpoint)
       switch error.kind {
-      case .cancelled, .malformed: throw failure
+      case .cancelled, .malformed, .tooLarge: throw failure
       // Nobody is there: other endpoints are asked before this one is again.
       case .noTLS, .untrusted, .unreachable:
         noteUnreachable(endpoint)
@@ -164,23 +164,27 @@ extension RegistryClient {
       return .init(
         cause: .connection,
         fault: Fault(.corrupt, "the answer of \(place) for \(request.what) is not used", cause: [words]))
-    case .untrusted:
+    case .tooLarge:
       return .init(
         cause: .connection,
+        fault: Fault(.limitExceeded, "the answer of \(place) for \(request.what) is not used", cause: [words]))
+    case .untrusted:
+      return .init(
+        cause: .unreached,
         fault: Fault(
           .unavailable,
           "the certificate of \(place) is not trusted: give the engine its authority in certs.d/\(place)/ca.crt, or name the registry among the insecure ones",
           cause: [words]))
     case .noTLS:
       return .init(
-        cause: .connection,
+        cause: .unreached,
         fault: Fault(
           .unavailable,
           "\(place) does not speak TLS as it should: is it a registry, and does it want https? Plain ones must be named among the insecure ones",
           cause: [words]))
     case .unreachable:
       return .init(
-        cause: .connection,
+        cause: .unreached,
         fault: Fault(
           .unavailable, "\(place) cannot be reached: check its name, the network and the proxy", cause: [words]))
     case .slow:

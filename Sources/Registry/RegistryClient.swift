@@ -49,16 +49,16 @@ public final class RegistryClient: Sendable {
       } catch {
         switch error.cause {
         case .cancelled, .final: throw error.fault
-        case .connection:
-          // Of the registry itself, the words of its first endpoint; a mirror's count only without any of its own.
+        case .unreached:
+          // Who answered in any way knows more; and what the registry says counts more than what a mirror does.
           if last == nil || (endpoint.isRegistry && !isFromRegistry) { last = error.fault }
-          isFromRegistry = isFromRegistry || endpoint.isRegistry
+        case .connection: last = error.fault
         case .status(let status):
           // What the registry itself says is final, but for failures of its own.
           if endpoint.isRegistry, status < 500 { throw error.fault }
           last = error.fault
-          isFromRegistry = isFromRegistry || endpoint.isRegistry
         }
+        isFromRegistry = isFromRegistry || endpoint.isRegistry
       }
     }
     throw last ?? Fault(.unavailable, "no endpoint of the registry \(registry) is configured for this")

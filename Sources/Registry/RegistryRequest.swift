@@ -59,7 +59,9 @@ public struct RegistryRequest: Sendable {
 /// Why one endpoint did not answer as wanted.
 struct EndpointFailure: Error {
   enum Cause {
-    /// It cannot be reached, or does not speak as it should.
+    /// It cannot be reached, or not in the way that was tried.
+    case unreached
+    /// It does not speak as it should.
     case connection
     /// It answered, with a status that was not wanted.
     case status(Int)

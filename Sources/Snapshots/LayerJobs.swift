@@ -46,6 +46,8 @@ actor LayerJobs {
   let limits: ArchiveLimits
   private let trash: Trash
   private let pool: WorkPool
+  /// For layers whose files still grow: they wait for the network most of the time, and must not hold up others.
+  private let following = WorkPool(limit: 12)
 
   /// - Parameter parallel: how many layers are unpacked at once; the others wait in order.
   init(_ folders: SnapshotFolders, _ trash: Trash, limits: ArchiveLimits, parallel: Int) {
@@ -56,16 +58,17 @@ actor LayerJobs {
   }
 
   /// The job for a layer, begun when there is none. `leave` must follow.
-  func join(_ diffID: Digest, blob: FilePath, size: Int64) throws(Fault) -> Job {
+  /// - Parameter partial: where the blob is while it is still fetched.
+  func join(_ diffID: Digest, blob: FilePath, partial: FilePath?, size: Int64) throws(Fault) -> Job {
     if let entry = entries[diffID], !entry.job.isTaken, !entry.job.progress.isCancelled {
       entries[diffID]?.waiting += 1
       return entry.job
     }
     let place = "ingest/\(folders.number())"
-    let (folders, limits, pool) = (folders, limits, pool)
+    let (folders, limits, pool) = (folders, limits, partial == nil ? pool : following)
     let job = Job(diffID: diffID, place: place) { progress in
       try await pool.run {
-        try Self.unpack(diffID, blob, size, folders, place, limits, progress)
+        try Self.unpack(diffID, blob, partial, size, folders, place, limits, progress)
       }
     }
     entries[diffID] = Entry(job: job)
@@ -94,16 +97,19 @@ actor LayerJobs {
   }
 
   private static func unpack(
-    _ diffID: Digest, _ blob: FilePath, _ size: Int64, _ folders: SnapshotFolders, _ place: SnapshotFolders.Place,
-    _ limits: ArchiveLimits, _ progress: UnpackingProgress
+    _ diffID: Digest, _ blob: FilePath, _ partial: FilePath?, _ size: Int64, _ folders: SnapshotFolders,
+    _ place: SnapshotFolders.Place, _ limits: ArchiveLimits, _ progress: UnpackingProgress
   ) throws -> UnpackedLayer {
     if progress.isCancelled { throw Fault(.cancelled, "the unpacking was taken back") }
-    try check(blob, size)
+    let growing = try partial.flatMap { path throws(Fault) in try isGrowing(path, size) ? path : nil }
+    if growing == nil { try check(blob, size) }
     try folders.make(place)
     do {
       try folders.make("\(place)/fs")
       let folder = try openat2(nil, folders.path("\(place)/fs").string, [.readOnly, .directory, .noFollow])
-      let layer = try LayerUnpacking.unpack(blob: blob, into: folder.rawValue, limits: limits, progress: progress)
+      let layer = try LayerUnpacking.unpack(
+        blob: growing ?? blob, growingTo: growing.map { _ in size }, into: folder.rawValue, limits: limits,
+        progress: progress)
       guard layer.diffID == diffID else {
         throw Fault(
           .corrupt,
@@ -114,6 +120,15 @@ actor LayerJobs {
     } catch {
       throw Fault(describing: error).wrapped("the layer \(diffID) cannot be unpacked")
     }
+  }
+
+  /// Whether the beginning of the blob is there, a plain file that is not too long; a whole blob has left that place.
+  private static func isGrowing(_ partial: FilePath, _ size: Int64) throws(Fault) -> Bool {
+    guard let status = try? FileStatus(partial.string, followLinks: false) else { return false }
+    guard status.kind == .regular, status.size <= UInt64(max(0, size)) else {
+      throw Fault(.corrupt, "the layer's file \(partial) is not the beginning of what the image says")
+    }
+    return true
   }
 
   /// The blob is a plain file of the size that its descriptor says: never a fifo or device that would block.

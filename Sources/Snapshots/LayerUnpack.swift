@@ -15,6 +15,8 @@ struct LayerUnpack {
     var chainID: Digest
     var parent: Digest?
     var blob: FilePath
+    /// Where the blob is while it is fetched.
+    var partial: FilePath?
     var size: Int64
   }
 
@@ -40,10 +42,13 @@ struct LayerUnpack {
       guard layer.path.utf8.first == UInt8(ascii: "/"), !layer.path.utf8.contains(0) else {
         throw Fault(.invalidArgument, "the path of the layer \(layer.diffID) must be absolute, not \"\(layer.path)\"")
       }
+      if let partial = layer.partial, partial.utf8.first != UInt8(ascii: "/") || partial.utf8.contains(0) {
+        throw Fault(.invalidArgument, "the path of the growing layer \(layer.diffID) must be absolute")
+      }
       wanted.append(
         Wanted(
           diffID: diffIDs[index], chainID: chainID, parent: wanted.last?.chainID, blob: FilePath(layer.path),
-          size: layer.descriptor.size))
+          partial: layer.partial.map { FilePath($0) }, size: layer.descriptor.size))
     }
     self.wanted = wanted
   }
@@ -77,7 +82,10 @@ struct LayerUnpack {
   private func unpack(_ missing: [Wanted], _ context: CallContext) async throws -> (unpacked: [String], bytes: Int64) {
     var jobs: [LayerJobs.Job] = []
     do {
-      for layer in missing { jobs.append(try await store.jobs.join(layer.diffID, blob: layer.blob, size: layer.size)) }
+      for layer in missing {
+        jobs.append(
+          try await store.jobs.join(layer.diffID, blob: layer.blob, partial: layer.partial, size: layer.size))
+      }
       let unpacked = try await wait(jobs, context)
       let finished = jobs.compactMap { job in unpacked[job.diffID].map { (job, $0) } }
       let store = store

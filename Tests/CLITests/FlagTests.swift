@@ -83,7 +83,6 @@ import Testing
     (["-p", "80:80"], "--publish"), (["--publish=80:80"], "--publish"), (["-P"], "--publish-all"),
     (["--use-api-socket"], "--use-api-socket"),
     (["--network", "bridge"], "--network bridge"),
-    (["--pull", "always"], "--pull always"),
   ])
   func knownFlagsThatAreNotBuiltAreRefusedByName(words: [String], name: String) throws {
     var command = Run()

@@ -67,6 +67,12 @@ final class FakeImages: ImageService, Sendable {
     return .init(untagged: [(image.name ?? "") + ":latest"], deleted: [image.id])
   }
   func tag(_ params: ImageAPI.TagParams, _ context: CallContext) async throws(Fault) -> ImageAPI.TagResult { .init() }
+  func pull(_ params: ImageAPI.PullParams, _ context: CallContext) async throws(Fault) -> ImageAPI.PullResult {
+    throw Fault(.notFound, "manifest for \(params.reference) not found")
+  }
+  func confirmPull(
+    _ params: ImageAPI.ConfirmPullParams, _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.ConfirmPullResult { .init() }
   func openImport(
     _ params: ImageAPI.OpenImportParams, _ context: CallContext
   ) async throws(Fault) -> ImageAPI.OpenImportResult { throw Fault(.unsupported, "not here") }

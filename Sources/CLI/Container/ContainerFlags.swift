@@ -27,6 +27,7 @@ struct ContainerFlags: Sendable {
   var labelFiles: [String] = []
   var annotations: [String] = []
   var containerIDFile: String?
+  var acquisition = ImageAcquisition()
   var removesItself = false
 
   // Files.
@@ -124,14 +125,13 @@ extension ContainerFlags {
       $0.logOptions.append($1)
     },
     .value("runtime", nil, "string", "Runtime to use for this container") { $0.runtime = $1 },
-    .value("pull", nil, "string", "Pull image before running (\"missing\", \"never\")") { _, value in
-      switch value {
-      case "missing", "never": break
-      case "always": throw CommandFailure.unbuilt("--pull always", .registry)
-      default: throw CommandFailure("it is \"missing\" or \"never\"")
+    .value("pull", nil, "string", "Pull image before running (\"always\", \"missing\", \"never\")") { flags, value in
+      guard let policy = ImageAcquisition.Policy(rawValue: value) else {
+        throw CommandFailure("it is \"always\", \"missing\" or \"never\"")
       }
+      flags.acquisition.policy = policy
     },
-    .toggle("quiet", "q", "Suppress the pull output") { _, _ in },
+    .toggle("quiet", "q", "Suppress the pull output") { $0.acquisition.isQuiet = $1 },
     .toggle("disable-content-trust", nil, "Skip image verification (always so: content trust is not a part)") { _, on in
       if !on { throw CommandFailure.unbuilt("--disable-content-trust=false", .trust) }
     },

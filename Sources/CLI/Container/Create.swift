@@ -19,10 +19,12 @@ struct Create: Command {
   func run(in session: Session) throws -> Int32 {
     let idFile = try container.containerIDFile.map { try ContainerIDFile($0) }
     let request = try ContainerRequest(container, attach: container.attachStreams(detached: false))
-    let answer = try session.call(
-      GatewayAPI.Method.containerCreate,
-      .init(
-        name: container.name, config: request.config, hostConfig: request.hostConfig, platform: container.platform))
+    let answer = try container.acquisition.with(container.image, platform: container.platform, session) {
+      try session.call(
+        GatewayAPI.Method.containerCreate,
+        .init(
+          name: container.name, config: request.config, hostConfig: request.hostConfig, platform: container.platform))
+    }
     for warning in answer.warnings { Output.note("WARNING: \(warning)\n") }
     try idFile?.write(answer.id)
     Output.write(answer.id + "\n")

@@ -48,7 +48,7 @@ struct Run: Command {
     } catch let fault as Fault {
       Output.fail(Output.words(of: fault, debug: session.options.debug) + "\n")
       if fault.code == .notFound {
-        Output.note("`gantry images` lists the images there are; `gantry load -i FILE` brings one in.\n")
+        Output.note("`gantry images` lists the images there are; `gantry pull` and `gantry load` bring others in.\n")
       }
       return ExitCode.ofStart(fault)
     } catch var failure as CommandFailure {
@@ -65,12 +65,14 @@ struct Run: Command {
     let attaches = attach.stdin || attach.stdout || attach.stderr
     let signals = attaches ? try Attachment.Signals() : nil
     let gateway = try session.gateway()
-    let started = try gateway.begin(
-      GatewayAPI.Method.containerRun,
-      .init(
-        name: container.name, config: request.config, hostConfig: request.hostConfig, platform: container.platform,
-        attach: attaches ? attach : nil))
-    let answer = try signals?.finish(started, on: gateway) ?? gateway.finish(started)
+    let answer = try container.acquisition.with(container.image, platform: container.platform, session) {
+      let started = try gateway.begin(
+        GatewayAPI.Method.containerRun,
+        .init(
+          name: container.name, config: request.config, hostConfig: request.hostConfig, platform: container.platform,
+          attach: attaches ? attach : nil))
+      return try signals?.finish(started, on: gateway) ?? gateway.finish(started)
+    }
     for warning in answer.warnings { Output.note("WARNING: \(warning)\n") }
     try idFile?.write(answer.id)
     guard attaches, let signals, let address = answer.stream else {

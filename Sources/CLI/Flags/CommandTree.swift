@@ -6,6 +6,7 @@ enum CommandTree {
       CommandNode("run", Run.self),
       CommandNode("exec", Exec.self),
       CommandNode("ps", ContainerList.self),
+      CommandNode("pull", ImagePull.self),
       CommandNode("images", ImageList.self),
       CommandNode("load", ImageLoad.self),
       CommandNode("login", Login.self),
@@ -106,6 +107,7 @@ enum CommandTree {
       CommandNode("ls", ImageList.self, aliases: ["list"]),
       CommandNode("pin", ImagePin.self),
       CommandNode("prune", ImagePrune.self),
+      CommandNode("pull", ImagePull.self),
       CommandNode("push", ImagePush.self),
       CommandNode("rm", ImageRemove.self, aliases: ["remove"]),
       CommandNode("tag", ImageTag.self),
@@ -159,8 +161,7 @@ enum CommandTree {
   /// Docker's commands that a later version brings, so that the refusal says so instead of "unknown".
   static let later: [String: String] = [
     "build": "building comes with a later version", "builder": "building comes with a later version",
-    "buildx": "building comes with a later version", "pull": "registries come with a later version",
-    "network": "networks come with a later version",
+    "buildx": "building comes with a later version", "network": "networks come with a later version",
     "commit": "it comes with a later version",
     "import": "it comes with a later version", "save": "it comes with a later version",
     "prune": "use container, image, volume or system prune", "df": "use system df",

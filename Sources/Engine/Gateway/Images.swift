@@ -48,6 +48,19 @@ extension Engine {
     }
   }
 
+  /// Pulls an image and unpacks it while it comes.
+  public func imagePull(
+    _ params: GatewayAPI.ImagePullParams, _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImagePullResult {
+    try await faulted {
+      .init(
+        images: try await pullImage(
+          .init(
+            reference: params.image, platform: params.platform, allTags: params.allTags, auth: params.auth,
+            confirms: true), context))
+    }
+  }
+
   /// Lists images.
   public func imageList(
     _ params: GatewayAPI.ImageListParams, _ context: CallContext

@@ -1092,6 +1092,37 @@ public enum GatewayAPI {
     }
   }
 
+  /// Params of `image.pull`: Pulls an image from its registry and unpacks it while it comes.
+  public struct ImagePullParams: Codable, Sendable, Equatable {
+    /// Name with a tag, a digest or both; `latest` when neither is given.
+    public var image: String
+    /// `os/architecture[/variant]` to take from an index; this machine's when absent.
+    public var platform: String?
+    /// All tags of the repository.
+    public var allTags: Bool?
+    /// What the registry wants to know of the caller; nobody in particular when absent. Never logged.
+    public var auth: RegistryAuth?
+
+    /// Takes every field.
+    public init(image: String, platform: String? = nil, allTags: Bool? = nil, auth: RegistryAuth? = nil) {
+      self.image = image
+      self.platform = platform
+      self.allTags = allTags
+      self.auth = auth
+    }
+  }
+
+  /// Result of `image.pull`.
+  public struct ImagePullResult: Codable, Sendable, Equatable {
+    /// What was pulled, in order.
+    public var images: [PulledImage]
+
+    /// Takes every field.
+    public init(images: [PulledImage]) {
+      self.images = images
+    }
+  }
+
   /// Params of `image.list`: Lists images.
   public struct ImageListParams: Codable, Sendable, Equatable {
     /// Also those that no name leads to.
@@ -1954,6 +1985,12 @@ public enum GatewayAPI {
     /// Loads from a path: a folder is an OCI layout, a file an archive.
     public static let imageLoadPath = RPCMethod<ImageLoadPathParams, ImageLoadPathResult>(
       "image.loadPath",
+      isMutating: true,
+      isUnbounded: true
+    )
+    /// Pulls an image from its registry and unpacks it while it comes.
+    public static let imagePull = RPCMethod<ImagePullParams, ImagePullResult>(
+      "image.pull",
       isMutating: true,
       isUnbounded: true
     )

@@ -214,6 +214,11 @@ public protocol GatewayService: Sendable {
     _ params: GatewayAPI.ImageLoadPathParams,
     _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ImageLoadPathResult
+  /// Pulls an image from its registry and unpacks it while it comes.
+  func imagePull(
+    _ params: GatewayAPI.ImagePullParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImagePullResult
   /// Lists images.
   func imageList(
     _ params: GatewayAPI.ImageListParams,
@@ -629,6 +634,11 @@ extension GatewayService {
     _ params: GatewayAPI.ImageLoadPathParams
   ) async throws(Fault) -> GatewayAPI.ImageLoadPathResult {
     try await imageLoadPath(params, CallContext())
+  }
+
+  /// Pulls an image from its registry and unpacks it while it comes.
+  public func imagePull(_ params: GatewayAPI.ImagePullParams) async throws(Fault) -> GatewayAPI.ImagePullResult {
+    try await imagePull(params, CallContext())
   }
 
   /// Lists images.
@@ -1135,6 +1145,14 @@ public struct GatewayClient: GatewayService {
     try await channel.call(GatewayAPI.Method.imageLoadPath, params, context)
   }
 
+  /// Pulls an image from its registry and unpacks it while it comes.
+  public func imagePull(
+    _ params: GatewayAPI.ImagePullParams,
+    _ context: CallContext
+  ) async throws(Fault) -> GatewayAPI.ImagePullResult {
+    try await channel.call(GatewayAPI.Method.imagePull, params, context)
+  }
+
   /// Lists images.
   public func imageList(
     _ params: GatewayAPI.ImageListParams,
@@ -1394,6 +1412,7 @@ public enum GatewayDispatch {
     "image.finishLoad": GatewayAPI.Method.imageFinishLoad.traits,
     "image.cancelLoad": GatewayAPI.Method.imageCancelLoad.traits,
     "image.loadPath": GatewayAPI.Method.imageLoadPath.traits,
+    "image.pull": GatewayAPI.Method.imagePull.traits,
     "image.list": GatewayAPI.Method.imageList.traits,
     "image.inspect": GatewayAPI.Method.imageInspect.traits,
     "image.history": GatewayAPI.Method.imageHistory.traits,
@@ -1512,6 +1531,8 @@ public enum GatewayDispatch {
       try RPCCoding.encode(await service.imageCancelLoad(try RPCCoding.decode(params), context))
     case "image.loadPath":
       try RPCCoding.encode(await service.imageLoadPath(try RPCCoding.decode(params), context))
+    case "image.pull":
+      try RPCCoding.encode(await service.imagePull(try RPCCoding.decode(params), context))
     case "image.list":
       try RPCCoding.encode(await service.imageList(try RPCCoding.decode(params), context))
     case "image.inspect":

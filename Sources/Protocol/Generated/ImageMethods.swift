@@ -105,6 +105,65 @@ public enum ImageAPI {
     }
   }
 
+  /// Params of `image.pull`: Pulls an image from its registry; what is there already is not fetched again, and a
+  /// transfer that was cut goes on where it stopped.
+  public struct PullParams: Codable, Sendable, Equatable {
+    /// Name with a tag, a digest or both; `latest` when neither is given.
+    public var reference: String
+    /// `os/architecture[/variant]` to take from an index; this machine's when absent.
+    public var platform: String?
+    /// All tags of the repository.
+    public var allTags: Bool?
+    /// What the registry wants to know of the caller; nobody in particular when absent. Never logged.
+    public var auth: RegistryAuth?
+    /// Wait, with everything fetched, for confirmPull: an image whose layers do not unpack is then never seen.
+    public var confirms: Bool?
+
+    /// Takes every field.
+    public init(
+      reference: String,
+      platform: String? = nil,
+      allTags: Bool? = nil,
+      auth: RegistryAuth? = nil,
+      confirms: Bool? = nil
+    ) {
+      self.reference = reference
+      self.platform = platform
+      self.allTags = allTags
+      self.auth = auth
+      self.confirms = confirms
+    }
+  }
+
+  /// Result of `image.pull`.
+  public struct PullResult: Codable, Sendable, Equatable {
+    /// What was pulled, in order.
+    public var images: [PulledImage]
+
+    /// Takes every field.
+    public init(images: [PulledImage]) {
+      self.images = images
+    }
+  }
+
+  /// Params of `image.confirmPull`: Says that the layers of a pull are unpacked: the image becomes visible, and the
+  /// pull ends.
+  public struct ConfirmPullParams: Codable, Sendable, Equatable {
+    /// Name of the pull, from its progress.
+    public var pull: String
+
+    /// Takes every field.
+    public init(pull: String) {
+      self.pull = pull
+    }
+  }
+
+  /// Result of `image.confirmPull`.
+  public struct ConfirmPullResult: Codable, Sendable, Equatable {
+    /// Has no fields.
+    public init() {}
+  }
+
   /// Params of `image.resolve`: Finds an image by name, name and digest, id, or unique prefix of an id.
   public struct ResolveParams: Codable, Sendable, Equatable {
     /// `name[:tag][@digest]`, an id or a prefix of one.
@@ -668,6 +727,14 @@ public enum ImageAPI {
       "image.importPath",
       isMutating: true,
       isUnbounded: true
+    )
+    /// Pulls an image from its registry; what is there already is not fetched again, and a transfer that was cut goes
+    /// on where it stopped.
+    public static let pull = RPCMethod<PullParams, PullResult>("image.pull", isMutating: true, isUnbounded: true)
+    /// Says that the layers of a pull are unpacked: the image becomes visible, and the pull ends.
+    public static let confirmPull = RPCMethod<ConfirmPullParams, ConfirmPullResult>(
+      "image.confirmPull",
+      isMutating: true
     )
     /// Finds an image by name, name and digest, id, or unique prefix of an id.
     public static let resolve = RPCMethod<ResolveParams, ResolveResult>("image.resolve")

@@ -27,6 +27,14 @@ public protocol ImageService: Sendable {
     _ params: ImageAPI.ImportPathParams,
     _ context: CallContext
   ) async throws(Fault) -> ImageAPI.ImportPathResult
+  /// Pulls an image from its registry; what is there already is not fetched again, and a transfer that was cut goes on
+  /// where it stopped.
+  func pull(_ params: ImageAPI.PullParams, _ context: CallContext) async throws(Fault) -> ImageAPI.PullResult
+  /// Says that the layers of a pull are unpacked: the image becomes visible, and the pull ends.
+  func confirmPull(
+    _ params: ImageAPI.ConfirmPullParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.ConfirmPullResult
   /// Finds an image by name, name and digest, id, or unique prefix of an id.
   func resolve(_ params: ImageAPI.ResolveParams, _ context: CallContext) async throws(Fault) -> ImageAPI.ResolveResult
   /// Lists images.
@@ -98,6 +106,17 @@ extension ImageService {
   /// Imports from a path: a folder is an OCI layout, a file an archive.
   public func importPath(_ params: ImageAPI.ImportPathParams) async throws(Fault) -> ImageAPI.ImportPathResult {
     try await importPath(params, CallContext())
+  }
+
+  /// Pulls an image from its registry; what is there already is not fetched again, and a transfer that was cut goes on
+  /// where it stopped.
+  public func pull(_ params: ImageAPI.PullParams) async throws(Fault) -> ImageAPI.PullResult {
+    try await pull(params, CallContext())
+  }
+
+  /// Says that the layers of a pull are unpacked: the image becomes visible, and the pull ends.
+  public func confirmPull(_ params: ImageAPI.ConfirmPullParams) async throws(Fault) -> ImageAPI.ConfirmPullResult {
+    try await confirmPull(params, CallContext())
   }
 
   /// Finds an image by name, name and digest, id, or unique prefix of an id.
@@ -248,6 +267,20 @@ public struct ImageClient: ImageService {
     _ context: CallContext
   ) async throws(Fault) -> ImageAPI.ImportPathResult {
     try await channel.call(ImageAPI.Method.importPath, params, context)
+  }
+
+  /// Pulls an image from its registry; what is there already is not fetched again, and a transfer that was cut goes on
+  /// where it stopped.
+  public func pull(_ params: ImageAPI.PullParams, _ context: CallContext) async throws(Fault) -> ImageAPI.PullResult {
+    try await channel.call(ImageAPI.Method.pull, params, context)
+  }
+
+  /// Says that the layers of a pull are unpacked: the image becomes visible, and the pull ends.
+  public func confirmPull(
+    _ params: ImageAPI.ConfirmPullParams,
+    _ context: CallContext
+  ) async throws(Fault) -> ImageAPI.ConfirmPullResult {
+    try await channel.call(ImageAPI.Method.confirmPull, params, context)
   }
 
   /// Finds an image by name, name and digest, id, or unique prefix of an id.
@@ -414,6 +447,8 @@ public enum ImageDispatch {
     "image.finishImport": ImageAPI.Method.finishImport.traits,
     "image.cancelImport": ImageAPI.Method.cancelImport.traits,
     "image.importPath": ImageAPI.Method.importPath.traits,
+    "image.pull": ImageAPI.Method.pull.traits,
+    "image.confirmPull": ImageAPI.Method.confirmPull.traits,
     "image.resolve": ImageAPI.Method.resolve.traits,
     "image.list": ImageAPI.Method.list.traits,
     "image.inspect": ImageAPI.Method.inspect.traits,
@@ -453,6 +488,10 @@ public enum ImageDispatch {
       try RPCCoding.encode(await service.cancelImport(try RPCCoding.decode(params), context))
     case "image.importPath":
       try RPCCoding.encode(await service.importPath(try RPCCoding.decode(params), context))
+    case "image.pull":
+      try RPCCoding.encode(await service.pull(try RPCCoding.decode(params), context))
+    case "image.confirmPull":
+      try RPCCoding.encode(await service.confirmPull(try RPCCoding.decode(params), context))
     case "image.resolve":
       try RPCCoding.encode(await service.resolve(try RPCCoding.decode(params), context))
     case "image.list":

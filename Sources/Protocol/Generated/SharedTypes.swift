@@ -37,13 +37,16 @@ public struct LayerSource: Codable, Sendable, Equatable {
   public var chainID: String
   /// The blob in the content store.
   public var path: String
+  /// Where the blob is while it is being fetched: a file that grows to the descriptor's size, and then moves to `path`.
+  public var partial: String?
 
   /// Takes every field.
-  public init(descriptor: Descriptor, diffID: String, chainID: String, path: String) {
+  public init(descriptor: Descriptor, diffID: String, chainID: String, path: String, partial: String? = nil) {
     self.descriptor = descriptor
     self.diffID = diffID
     self.chainID = chainID
     self.path = path
+    self.partial = partial
   }
 }
 
@@ -139,6 +142,63 @@ public struct ImportProgress: Codable, Sendable, Equatable {
     self.id = id
     self.current = current
     self.total = total
+  }
+}
+
+/// One image that was pulled.
+public struct PulledImage: Codable, Sendable, Equatable {
+  /// The name that was asked for, with its tag or digest.
+  public var name: String
+  /// What the registry calls it: the digest of an index, or of the manifest.
+  public var digest: String
+  /// Whether the name did not mean this image before.
+  public var new: Bool
+  /// The image.
+  public var image: ImageSummary
+
+  /// Takes every field.
+  public init(name: String, digest: String, new: Bool, image: ImageSummary) {
+    self.name = name
+    self.digest = digest
+    self.new = new
+    self.image = image
+  }
+}
+
+/// How far a pull is: one layer, or once for each image all of its layers.
+public struct PullProgress: Codable, Sendable, Equatable {
+  /// `resolve`, `layers`, `exists`, `wait`, `download` or `fetched`; at the gateway also `unpack` and `done`.
+  public var stage: String
+  /// Digest of the layer's blob; empty for the whole image.
+  public var id: String
+  /// Bytes done.
+  public var current: Int64
+  /// Bytes in all, when known.
+  public var total: Int64?
+  /// With `layers`: the name for confirmPull.
+  public var pull: String?
+  /// With `layers`: the image's id.
+  public var image: String?
+  /// With `layers`: lowest first; those that are being fetched have `partial`.
+  public var layers: [LayerSource]?
+
+  /// Takes every field.
+  public init(
+    stage: String,
+    id: String,
+    current: Int64,
+    total: Int64? = nil,
+    pull: String? = nil,
+    image: String? = nil,
+    layers: [LayerSource]? = nil
+  ) {
+    self.stage = stage
+    self.id = id
+    self.current = current
+    self.total = total
+    self.pull = pull
+    self.image = image
+    self.layers = layers
   }
 }
 
