@@ -40,7 +40,8 @@ extension IntegrationTests {
       try registry.stop()
     }
 
-    /// A service that is killed in the middle: the pull fails in plain words, and the next one goes on behind it.
+    /// A service that is killed in the middle: the pull survives it or fails in plain words, and the next one goes on behind
+    /// what came.
     @Test(arguments: ["gantry-imaged", "gantry-snapshotd", "gantryd"])
     func killedServicesLeaveAPullThatGoesOn(service: String) async throws {
       let registry = try await FakeRegistry.start(size: 6 << 20)
@@ -55,12 +56,15 @@ extension IntegrationTests {
       try await engine.eventually("a part of the layer is there", seconds: 30) { size() > 1 << 20 }
       kill(try await engine.pid(of: service), SIGKILL)
       let ended = try await pull
-      #expect(ended.status != 0 && !ended.stderr.isEmpty, "\(ended)")
-      #expect(size() > 1 << 20)
+      // The gateway has the layers unpacked again when only the snapshot service went away.
+      let isLost = service != "gantry-snapshotd"
+      #expect((ended.status != 0) == isLost, "\(ended)")
+      if isLost { #expect(!ended.stderr.isEmpty && size() > 1 << 20) }
       try await engine.eventually("the service is back", seconds: 30) {
         try await engine.gantry("pull", name, expecting: nil).status == 0
       }
-      #expect(registry.requests("blobs/sha256:\(digest)").contains { $0.contains("bytes=") })
+      let resumed = registry.requests("blobs/sha256:\(digest)").contains { $0.contains("bytes=") }
+      #expect(resumed == isLost)
       let shown = try await engine.gantry("images", "-q", name).lines
       #expect(shown.count == 1)
       try await engine.gantry("rmi", "-f", name)
