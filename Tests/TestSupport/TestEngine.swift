@@ -39,16 +39,29 @@ public final class TestEngine: Sendable {
   /// - Parameters:
   ///   - image: load `gantry/busybox` (also named `busybox`) into it.
   ///   - root: its root, when not in the engine's own folder.
-  public static func start(image: Bool = true, root: FilePath? = nil) async throws -> TestEngine {
+  ///   - configuration: the text of its `gantry.json`.
+  public static func start(
+    image: Bool = true, root: FilePath? = nil, configuration: String? = nil
+  ) async throws -> TestEngine {
     try #require(
       access(binaries.appending("gantry").string, X_OK) == 0,
       "no executables in \(binaries): run deploy/lib/build first")
     var template = Array("/tmp/g-XXXXXX".utf8CString)
     let made = try #require(mkdtemp(&template).map { String(cString: $0) }, "mkdtemp: \(errno)")
     let engine = TestEngine(folder: FilePath(made), root: root)
-    try await engine.gantry("system", "start", seconds: 120)
+    if let configuration { try engine.configure(configuration) }
+    try await engine.gantry(
+      ["system", "start"] + (configuration == nil ? [] : ["--config", engine.configuration.string]), seconds: 120)
     if image { try await engine.gantry("load", "-q", "-i", TestImage.busybox().string, seconds: 120) }
     return engine
+  }
+
+  /// Its `gantry.json`, when it was started with one; certificates and `hosts.toml` are in `certs.d` beside it.
+  public var configuration: FilePath { folder.appending("gantry.json") }
+
+  /// Changes its `gantry.json`.
+  public func configure(_ text: String) throws {
+    try text.write(toFile: configuration.string, atomically: true, encoding: .utf8)
   }
 
   /// Removes the containers, stops the services and deletes the folder.

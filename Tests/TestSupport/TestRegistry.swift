@@ -56,8 +56,11 @@ public final class TestRegistry: Sendable {
   private let port: Int
   private let processes: [TestProcess]
 
-  /// Starts one. `tls` gives it a certificate that only `authority` vouches for.
-  public static func start(_ access: Access = .everybody, tls: Bool = false) async throws -> TestRegistry {
+  /// Starts one. `tls` gives it a certificate that only `authority` vouches for; with `clients` it also wants one of
+  /// that authority from everybody (`client.crt` and `client.key` in its folder).
+  public static func start(
+    _ access: Access = .everybody, tls: Bool = false, clients: Bool = false
+  ) async throws -> TestRegistry {
     let folder = try Scratch.folder("registry")
     let port = try FreePort.next()
     var authority: FilePath?
@@ -65,6 +68,7 @@ public final class TestRegistry: Sendable {
     if tls {
       authority = try await Certificates.make(in: folder)
       http += "  tls:\n    certificate: \(folder)/server.crt\n    key: \(folder)/server.key\n"
+      if clients { http += "    clientcas: [\(folder)/ca.crt]\n" }
     }
     var processes: [TestProcess] = []
     var auth = ""
