@@ -55,7 +55,9 @@ public enum ImageDaemon {
       let registry = RegistryClient(hosts: ConfiguredHosts(places))
       service.logger.info("confined", metadata: ["rights": "\(place.summary)"])
       let streams = try service.streamServer("image.stream.sock")
-      let puller = ImagePuller(store: store, client: registry)
+      // Beside the configuration: /etc/gantry/policy.json, and a second engine has its own.
+      let policy = SignedPulls(path: configuration.path.removingLastComponent().appending("policy.json"))
+      let puller = ImagePuller(store: store, client: registry, policy: policy)
       return ServiceParts(
         table: ImageDispatch.table(
           Handlers(store: store, transfers: Transfers(store, streams), puller: puller, registry: registry)),

@@ -29,8 +29,6 @@ struct ImageDatabase: Sendable {
     configuration.busyMode = .timeout(5)
     configuration.label = "images"
     configuration.prepareDatabase { database in
-      // Rule 8: content is on disk before a row names it, and a row that was acknowledged stays after a power loss.
-      try database.execute(sql: "PRAGMA synchronous = FULL")
       try database.execute(sql: "PRAGMA cache_size = -512")
     }
     do {
@@ -41,6 +39,9 @@ struct ImageDatabase: Sendable {
     }
     do {
       queue = try DatabaseQueue(path: path.string, configuration: configuration)
+      // Rule 8: content is on disk before a row names it, a row that was acknowledged stays after a power loss, and content
+      // goes after its rows. Not while the database is prepared: GRDB sets NORMAL after that, for its WAL mode.
+      try queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
       try Self.migrator.migrate(queue)
     } catch {
       throw Self.fault(error)
@@ -101,6 +102,11 @@ struct ImageDatabase: Sendable {
       try database.execute(sql: "CREATE TABLE unstored (digest TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID")
     }
     return migrator
+  }
+
+  /// Whether every commit is on disk when it returns.
+  var isDurable: Bool {
+    get throws(Fault) { try read { try Int.fetchOne($0, sql: "PRAGMA synchronous") == 2 } }
   }
 
   /// Runs `body` on a consistent state.

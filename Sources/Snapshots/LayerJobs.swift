@@ -42,6 +42,8 @@ actor LayerJobs {
   }
 
   private var entries: [Digest: Entry] = [:]
+  /// Jobs that were stopped and whose folders are still to be thrown away.
+  private var ending: [ObjectIdentifier: Task<Void, Never>] = [:]
   private let folders: SnapshotFolders
   let limits: ArchiveLimits
   private let trash: Trash
@@ -87,13 +89,20 @@ actor LayerJobs {
     if job.isTaken { return }
     job.progress.cancel()
     let (folders, trash) = (folders, trash)
-    Task {
+    let key = ObjectIdentifier(job)
+    ending[key] = Task {
       _ = await job.task.result
       if folders.exists(job.place) {
         try? folders.move(job.place, to: folders.trash(job.place))
         trash.empty()
       }
+      ending[key] = nil
     }
+  }
+
+  /// Returns when the folders of all stopped jobs are in the trash.
+  func settle() async {
+    for task in ending.values { await task.value }
   }
 
   private static func unpack(

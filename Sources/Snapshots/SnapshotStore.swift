@@ -65,5 +65,8 @@ public final class SnapshotStore: Sendable {
   }
 
   /// Returns when everything that was removed is off the disk too.
-  public func drain() async { await trash.drain() }
+  public func drain() async {
+    await jobs.settle()
+    await trash.drain()
+  }
 }

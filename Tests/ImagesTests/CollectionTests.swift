@@ -1,11 +1,12 @@
 import ContentStore
 import Faults
 import FoundationEssentials
-import Images
 import Logging
 import OCI
 import SystemPackage
 import Testing
+
+@testable import Images
 
 /// What stays and what goes of the content store.
 @Suite struct CollectionTests {
@@ -180,5 +181,14 @@ import Testing
     #expect(try store.leases().isEmpty)
     #expect(try store.list().count == 2)
     #expect(try blobs().count == 7)
+  }
+}
+
+/// The database's own promise.
+@Suite struct DurabilityTests {
+  @Test func everyCommitIsOnDiskWhenItReturns() throws {
+    let folder = TemporaryFolder()
+    let database = try ImageDatabase(path: folder.path.appending("images.db"))
+    #expect(try database.isDurable)
   }
 }

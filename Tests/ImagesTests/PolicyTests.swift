@@ -18,11 +18,11 @@ import Testing
 
   /// A repository with the signatures that a test puts into it.
   struct Repository: SignatureSource {
-    var manifests: [String: (mediaType: String, data: Data)] = [:]
+    var manifests: [String: Data] = [:]
     var blobs: [Digest: Data] = [:]
 
-    func signatureManifest(tag: String) throws(Fault) -> (mediaType: String, data: Data)? { manifests[tag] }
-    func signaturePayload(_ descriptor: Descriptor) throws(Fault) -> Data {
+    func signatureManifest(tag: String) async throws(Fault) -> Data? { manifests[tag] }
+    func signaturePayload(_ descriptor: Descriptor) async throws(Fault) -> Data {
       guard let data = blobs[descriptor.digest] else { throw Fault(.notFound, "no blob") }
       return data
     }
@@ -75,7 +75,7 @@ import Testing
     let config = Descriptor(mediaType: MediaType.ociConfig, digest: .of(Data("{}".utf8)), size: 2)
     let document = try ImageDocument.encode(
       ImageManifest(config: config, layers: layers, mediaType: MediaType.ociManifest))
-    repository.manifests["sha256-\((digest ?? manifest).hex).sig"] = (MediaType.ociManifest, document)
+    repository.manifests["sha256-\((digest ?? manifest).hex).sig"] = document
     return repository
   }
 
@@ -89,50 +89,83 @@ import Testing
           .utf8), named: "policy.json")
   }
 
-  private func fault(_ body: () throws -> Void) -> Fault? { #expect(throws: Fault.self, performing: body) }
+  private func fault(_ body: () async throws -> Void) async -> Fault? {
+    do { try await body() } catch { return error as? Fault }
+    Issue.record("nothing was thrown")
+    return nil
+  }
 
   @Test(arguments: [
     ("ec", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256"), ("ed", "-algorithm ed25519"),
     ("rsa", "-algorithm RSA -pkeyopt rsa_keygen_bits:3072"),
   ])
-  func aSignatureOfEachKindCounts(_ key: String, _ kind: String) throws {
+  func aSignatureOfEachKindCounts(_ key: String, _ kind: String) async throws {
     try makeKey(key, kind)
     let payload = payload()
     let good = try sign(payload, key)
-    try policy(key: key).check(reference, digests: [manifest], source: repository([(payload, good)]))
+    try await policy(key: key).check(reference, digests: [manifest], source: repository([(payload, good)]))
     var bad = good
     bad[bad.count - 1] ^= 1
-    let refused = fault {
-      try policy(key: key).check(reference, digests: [manifest], source: repository([(payload, bad)]))
+    let refused = await fault {
+      try await policy(key: key).check(reference, digests: [manifest], source: repository([(payload, bad)]))
     }
     #expect(refused?.code == .permissionDenied && refused?.cause == ["a signature is not by a key of the policy"])
   }
 
-  @Test func oneGoodSignatureAmongOthersIsEnough() throws {
+  @Test func oneGoodSignatureAmongOthersIsEnough() async throws {
     try makeKey("key", Self.p256)
     try makeKey("other", Self.p256)
     let payload = payload()
     let source = try repository([
       (payload, Data("nonsense".utf8)), (payload, try sign(payload, "other")), (payload, try sign(payload, "key")),
     ])
-    try policy().check(reference, digests: [manifest], source: source)
+    try await policy().check(reference, digests: [manifest], source: source)
     #expect(
-      fault { try policy().check(reference, digests: [manifest], source: repository([])) }?.message.contains(
-        "is not signed") == true)
-    let none = fault { try policy().check(reference, digests: [manifest], source: Repository()) }
+      await fault { try await policy().check(reference, digests: [manifest], source: repository([])) }?.message
+        .contains(
+          "is not signed") == true)
+    let none = await fault { try await policy().check(reference, digests: [manifest], source: Repository()) }
     #expect(none?.code == .permissionDenied && none?.message.contains("is not signed") == true)
   }
 
-  @Test func aSignatureOfTheIndexIsOneOfItsManifests() throws {
+  @Test func aSignatureOfTheIndexIsOneOfItsManifests() async throws {
     try makeKey("key", Self.p256)
     let index = Digest.of(Data("index".utf8))
     let payload = payload(digest: index)
     let source = try repository([(payload, try sign(payload, "key"))], of: index)
-    try policy().check(reference, digests: [index, manifest], source: source)
-    #expect(fault { try policy().check(reference, digests: [manifest], source: source) } != nil)
+    try await policy().check(reference, digests: [index, manifest], source: source)
+    #expect(await fault { try await policy().check(reference, digests: [manifest], source: source) } != nil)
   }
 
-  @Test func whatIsSignedMustBeTheImage() throws {
+  @Test func aPullAsksForTheSignaturesOfItsRepository() async throws {
+    try makeKey("key", Self.p256)
+    let payload = payload()
+    let source = try repository([(payload, try sign(payload, "key"))])
+    let text =
+      #"{"default":[{"type":"sigstoreSigned","keyPath":"\#(folder.path)/key.pub","signedIdentity":{"type":"matchRepository"}}]}"#
+    let pulls = SignedPulls(path: try folder.write("policy.json", Data(text.utf8)))
+    func judge(_ digest: Digest) async throws {
+      let subject = PullSubject(reference: reference, digest: digest, manifest: digest)
+      try await pulls.judge(subject) { lookup throws(Fault) in
+        let found: Data? =
+          switch lookup {
+          case .manifest(let tag): source.manifests[tag]
+          case .blob(let digest): source.blobs[digest]
+          }
+        guard let found else { throw Fault(.notFound, "none") }
+        return found
+      }
+    }
+    try await judge(manifest)
+    #expect(await fault { try await judge(.of(Data("other".utf8))) }?.code == .permissionDenied)
+    // The file is read for each pull: a wrong one stops them, none lets them.
+    try folder.write("policy.json", Data("{".utf8))
+    #expect(await fault { try await judge(manifest) }?.code == .corrupt)
+    try FileManager.default.removeItem(atPath: "\(folder.path)/policy.json")
+    try await judge(.of(Data("other".utf8)))
+  }
+
+  @Test func whatIsSignedMustBeTheImage() async throws {
     try makeKey("key", Self.p256)
     let other = Digest.of(Data("other".utf8))
     for payload in [
@@ -141,21 +174,22 @@ import Testing
       Data(#"{"critical":{},"critical":{}}"#.utf8),
     ] {
       let source = try repository([(payload, try sign(payload, "key"))])
-      let refused = fault { try policy().check(reference, digests: [manifest], source: source) }
+      let refused = await fault { try await policy().check(reference, digests: [manifest], source: source) }
       #expect(
         refused?.code == .permissionDenied && refused?.cause.count == 1, "\(String(decoding: payload, as: UTF8.self))")
     }
   }
 
-  @Test func payloadsAreWhatTheManifestSays() throws {
+  @Test func payloadsAreWhatTheManifestSays() async throws {
     try makeKey("key", Self.p256)
     let payload = payload()
     var source = try repository([(payload, try sign(payload, "key"))])
     source.blobs[.of(payload)] = self.payload(name: "x")
-    #expect(fault { try policy().check(reference, digests: [manifest], source: source) }?.code == .corrupt)
+    #expect(await fault { try await policy().check(reference, digests: [manifest], source: source) }?.code == .corrupt)
     let huge = Data(repeating: 32, count: 200 << 10)
     let large = try repository([(huge, Data())])
-    #expect(fault { try policy().check(reference, digests: [manifest], source: large) }?.code == .limitExceeded)
+    #expect(
+      await fault { try await policy().check(reference, digests: [manifest], source: large) }?.code == .limitExceeded)
   }
 
   @Test(
@@ -177,19 +211,21 @@ import Testing
         "vendor.example/app:1", false
       ),
     ] as [(String?, String, Bool)])
-  func identities(_ identity: String?, _ signed: String, _ holds: Bool) throws {
+  func identities(_ identity: String?, _ signed: String, _ holds: Bool) async throws {
     try makeKey("key", Self.p256)
     let payload = payload(name: signed)
     let source = try repository([(payload, try sign(payload, "key"))])
     let policy = try policy(identity)
     if holds {
-      try policy.check(reference, digests: [manifest], source: source)
+      try await policy.check(reference, digests: [manifest], source: source)
     } else {
-      #expect(fault { try policy.check(reference, digests: [manifest], source: source) }?.code == .permissionDenied)
+      #expect(
+        await fault { try await policy.check(reference, digests: [manifest], source: source) }?.code
+          == .permissionDenied)
     }
   }
 
-  @Test func theLongestScopeCounts() throws {
+  @Test func theLongestScopeCounts() async throws {
     let accept = #"[{"type":"insecureAcceptAnything"}]"#
     let policy = try SignaturePolicy(
       parsing: Array(
@@ -208,9 +244,9 @@ import Testing
       let reference = try Reference(parsing: name).withDefaultTag
       if accepted {
         #expect(try !policy.needsSignature(reference), "\(name)")
-        try policy.check(reference, digests: [manifest], source: Repository())
+        try await policy.check(reference, digests: [manifest], source: Repository())
       } else {
-        #expect(fault { _ = try policy.needsSignature(reference) }?.code == .permissionDenied, "\(name)")
+        #expect(await fault { _ = try policy.needsSignature(reference) }?.code == .permissionDenied, "\(name)")
       }
     }
   }
@@ -227,16 +263,16 @@ import Testing
     #"{"default":[{"type":"sigstoreSigned","keyDatas":[]}]}"#,
     #"{"default":[{"type":"reject"}],"transports":{"docker":{"x":[]}}}"#,
   ])
-  func whatCannotBeCheckedIsRefused(_ text: String) {
-    let refused = fault { _ = try SignaturePolicy(parsing: Array(text.utf8), named: "policy.json") }
+  func whatCannotBeCheckedIsRefused(_ text: String) async {
+    let refused = await fault { _ = try SignaturePolicy(parsing: Array(text.utf8), named: "policy.json") }
     #expect(
       refused?.message.contains("policy.json") == true, "\(String(describing: refused))"
     )
   }
 
-  @Test func aMissingFileAcceptsAndAnUnreadableOneDoesNot() throws {
+  @Test func aMissingFileAcceptsAndAnUnreadableOneDoesNot() async throws {
     #expect(try !SignaturePolicy(path: "/none/policy.json", mustExist: false).needsSignature(reference))
-    #expect(fault { _ = try SignaturePolicy(path: "/none/policy.json", mustExist: true) }?.code == .notFound)
-    #expect(fault { _ = try SignaturePolicy(path: folder.path, mustExist: false) } != nil)
+    #expect(await fault { _ = try SignaturePolicy(path: "/none/policy.json", mustExist: true) }?.code == .notFound)
+    #expect(await fault { _ = try SignaturePolicy(path: folder.path, mustExist: false) } != nil)
   }
 }

@@ -169,6 +169,11 @@ struct CollectionTests {
       #expect(try await engine.gantry("system", "check").stdout.contains("no damage"))
       #expect(try await engine.gantry("images", "--format", "{{.Repository}}").trimmed == "good")
       #expect(try await Command.shell("cat \(engine.root)/snapshot/layers/*/fs/small-good").trimmed == "x")
+      // An image whose configuration is lost can be removed, too.
+      let id = try await engine.gantry("images", "-q", "--no-trunc").trimmed
+      _ = try await Command.shell("rm \(engine.root)/image/blobs/sha256/\(id.dropFirst(7))")
+      #expect(try await engine.gantry("system", "check", "--remove").stdout.contains("1 removed"))
+      #expect(try await engine.gantry("images", "-q").trimmed == "")
       // What was set aside is no hindrance: the same image comes again.
       try await engine.gantry("load", "-q", "-i", engine.folder.appending("bad.tar").string)
       #expect(try await engine.gantry("system", "check").stdout.contains("no damage"))

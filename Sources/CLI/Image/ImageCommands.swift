@@ -9,17 +9,21 @@ struct ImageInspect: Command {
     examples: [("gantry image inspect -f '{{json .Config.Cmd}}' busybox", "What it runs by default")])
   static let flags: [Flag<ImageInspect>] = [
     .value("format", "f", "string", "Format output: 'json', or a Go template") { $0.printer.format = $1 },
-    .unbuilt("platform", nil, value: "string", .terminalOnly),
+    .value("platform", nil, "string", "Inspect a specific platform of the image: os[/arch[/variant]]") {
+      $0.platform = $1
+    },
   ]
 
   var printer = InspectPrinter()
+  var platform: String?
   var names: [String] = []
 
   mutating func take(operands: [String]) throws { names = operands }
 
   func run(in session: Session) throws -> Int32 {
-    try printer.run(names, session) { name in
-      try session.call(GatewayAPI.Method.imageInspect, .init(image: name)).image
+    let platform = platform
+    return try printer.run(names, session) { name in
+      try session.call(GatewayAPI.Method.imageInspect, .init(image: name, platform: platform)).image
     }
   }
 }

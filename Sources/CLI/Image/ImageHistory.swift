@@ -9,17 +9,20 @@ struct ImageHistory: Command {
   static let flags: [Flag<ImageHistory>] =
     ListOptions.flags("image").map { $0.embedded { try $1(&$0.list) } } + [
       .toggle("human", "H", "Print sizes and dates in human readable format (default true)") { $0.human = $1 },
-      .unbuilt("platform", nil, value: "string", .terminalOnly),
+      .value("platform", nil, "string", "Show history for the given platform: os[/arch[/variant]]") {
+        $0.platform = $1
+      },
     ]
 
   var list = ListOptions()
   var human = true
+  var platform: String?
   var image = ""
 
   mutating func take(operands: [String]) throws { image = operands[0] }
 
   func run(in session: Session) throws -> Int32 {
-    let answer = try session.call(GatewayAPI.Method.imageHistory, .init(image: image))
+    let answer = try session.call(GatewayAPI.Method.imageHistory, .init(image: image, platform: platform))
     let now = Moment.now
     Output.write(try list.text(answer.entries.map { HistoryRow(entry: $0, human: human, now: now) }))
     return 0

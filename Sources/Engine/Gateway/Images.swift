@@ -1,5 +1,6 @@
 public import Faults
 public import JSONRPC
+import OCI
 public import Protocol
 
 /// What gantry.sock answers about images.
@@ -77,7 +78,9 @@ extension Engine {
     _ params: GatewayAPI.ImageInspectParams, _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ImageInspectResult {
     try await faulted {
-      .init(image: try await naming(params.image) { try await images.inspect(.init(reference: params.image)).image })
+      try await require(params.platform, of: params.image)
+      return .init(
+        image: try await naming(params.image) { try await images.inspect(.init(reference: params.image)).image })
     }
   }
 
@@ -86,7 +89,8 @@ extension Engine {
     _ params: GatewayAPI.ImageHistoryParams, _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ImageHistoryResult {
     try await faulted {
-      .init(
+      try await require(params.platform, of: params.image)
+      return .init(
         entries: try await naming(params.image) { try await images.history(.init(reference: params.image)).entries })
     }
   }
@@ -116,6 +120,22 @@ extension Engine {
     _ params: GatewayAPI.ImagePinParams, _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ImagePinResult {
     try await faulted { .init(id: try await pinImage(params.image, params.pinned)) }
+  }
+}
+
+extension Engine {
+  /// Throws `notFound` when an image is there but for another platform than was asked for.
+  private func require(_ platform: String?, of reference: String) async throws {
+    guard let platform else { return }
+    let wanted = try Platform(parsing: platform)
+    let image = try await naming(reference) { try await images.resolve(.init(reference: reference)).image }
+    let own = Platform(os: image.config.os, architecture: image.config.architecture, variant: image.config.variant)
+    guard own.distance(from: wanted) != nil else {
+      throw Fault(
+        .notFound,
+        "image with reference \(reference) was found but does not provide the specified platform (\(wanted.normalized))"
+      )
+    }
   }
 }
 

@@ -59,6 +59,20 @@ extension Engine {
     publishImage("tag", id: id, name: Engine.shown(target))
   }
 
+  /// The id of the image that `reference` means; of one whose configuration is lost, too, when it is named in full.
+  private func imageID(_ reference: String) async throws -> String {
+    if let image = try await allowing(.notFound, body: { try await images.resolve(.init(reference: reference)).image })
+    {
+      return image.id
+    }
+    let name = Engine.shown(reference)
+    let damaged = try await images.list(.init(all: true)).images.first {
+      $0.id == reference || $0.id == "sha256:" + reference || $0.repoTags.contains(name)
+    }
+    guard let damaged else { throw Fault(.notFound, "No such image: \(name)") }
+    return damaged.id
+  }
+
   /// What the removal of an image did.
   struct RemovedImage: Sendable {
     var untagged: [String]
@@ -73,8 +87,7 @@ extension Engine {
   func removeImage(
     _ reference: String, force: Bool, prune: Bool, evenUsed: Bool = true
   ) async throws -> RemovedImage {
-    let resolved = try await naming(reference) { try await images.resolve(.init(reference: reference)).image }
-    let id = resolved.id
+    let id = try await imageID(reference)
     let short = String(id.drop { $0 != ":" }.dropFirst().prefix(12))
     let summary = try await images.list(.init(all: true)).images.first { $0.id == id }
     let names = (summary?.repoTags ?? []).count

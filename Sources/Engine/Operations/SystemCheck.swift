@@ -111,8 +111,18 @@ struct SystemCheck {
 extension Engine {
   /// Fetches the image `id` again by the digest of its manifest, from each repository that it is known to come from.
   func fetchAgain(_ id: String, _ context: CallContext) async throws {
-    throw Fault(
-      .unsupported, "it cannot be fetched again: load it again, or remove it with --remove")
+    let image = try await images.list(.init(all: true)).images.first { $0.id == id }
+    guard let names = image?.repoDigests, !names.isEmpty else {
+      throw Fault(.notFound, "no registry is known that it came from: load it again, or remove it with --remove")
+    }
+    var last: Fault?
+    for name in names {
+      do {
+        _ = try await pullImage(.init(reference: name), context)
+        return
+      } catch { last = Fault(describing: error) }
+    }
+    if let last { throw last.wrapped("it cannot be fetched again: load it again, or remove it with --remove") }
   }
 
   /// Checks everything of images.

@@ -6,9 +6,9 @@ public import OCI
 /// Where the signatures of an image come from: the repository that the image came from.
 public protocol SignatureSource {
   /// The manifest with the tag `tag`; nil when the repository has none of that name. At most 4 MiB.
-  func signatureManifest(tag: String) throws(Fault) -> (mediaType: String, data: Data)?
+  func signatureManifest(tag: String) async throws(Fault) -> Data?
   /// A blob of at most `descriptor.size` bytes. Its digest need not be checked yet.
-  func signaturePayload(_ descriptor: Descriptor) throws(Fault) -> Data
+  func signaturePayload(_ descriptor: Descriptor) async throws(Fault) -> Data
 }
 
 /// One signature as cosign keeps it: the manifest `sha256-HEX.sig` beside the image has a layer for each, whose content is
@@ -27,10 +27,10 @@ struct CosignSignature: Sendable {
   var signature: Data
 
   /// The signatures of the image with the manifest `digest`; none when there are none.
-  static func fetch(_ digest: Digest, from source: some SignatureSource) throws(Fault) -> [CosignSignature] {
+  static func fetch(_ digest: Digest, from source: some SignatureSource) async throws(Fault) -> [CosignSignature] {
     let tag = "\(digest.algorithm.rawValue)-\(digest.hex).sig"
-    guard let (mediaType, data) = try source.signatureManifest(tag: tag) else { return [] }
-    let document = try ImageDocument.manifest(data, mediaType: mediaType, digest: .of(data))
+    guard let data = try await source.signatureManifest(tag: tag) else { return [] }
+    let document = try ImageDocument.manifest(data, mediaType: MediaType.ociManifest, digest: .of(data))
     var signatures: [CosignSignature] = []
     for layer in document.layers where layer.mediaType == payloadType {
       guard let text = layer.annotations?[annotation], let signature = Data(base64Encoded: text) else { continue }
@@ -39,7 +39,7 @@ struct CosignSignature: Sendable {
         throw Fault(
           .limitExceeded, "a signature of \(digest) has \(layer.size) bytes; at most \(payloadLimit) are read")
       }
-      let payload = try source.signaturePayload(layer)
+      let payload = try await source.signaturePayload(layer)
       guard Digest.of(payload, layer.digest.algorithm) == layer.digest else {
         throw Fault(.corrupt, "the signature payload \(layer.digest) of \(digest) came with other content")
       }

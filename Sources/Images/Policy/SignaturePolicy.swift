@@ -172,10 +172,10 @@ public struct SignaturePolicy: Sendable {
   ///   - digests: what the name led to: of an index, and of the manifest that was chosen from it. A signature of either is
   ///     one of the image, since the first names the second by its digest.
   /// - Throws: `permissionDenied` with what was found wrong of each signature; failures of `source`.
-  public func check(_ reference: Reference, digests: [Digest], source: some SignatureSource) throws(Fault) {
+  public func check(_ reference: Reference, digests: [Digest], source: some SignatureSource) async throws(Fault) {
     guard try needsSignature(reference) else { return }
     var signatures: [CosignSignature] = []
-    for digest in digests { signatures += try CosignSignature.fetch(digest, from: source) }
+    for digest in digests { signatures += try await CosignSignature.fetch(digest, from: source) }
     for case .signed(let keys, let identity) in requirements(for: reference) {
       var reasons: [String] = []
       let holds = signatures.contains { signature in

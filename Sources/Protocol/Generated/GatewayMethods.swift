@@ -1316,10 +1316,13 @@ public enum GatewayAPI {
   public struct ImageInspectParams: Codable, Sendable, Equatable {
     /// `name[:tag][@digest]`, an id or a prefix of one.
     public var image: String
+    /// `os/architecture[/variant]` that the image must be for.
+    public var platform: String?
 
     /// Takes every field.
-    public init(image: String) {
+    public init(image: String, platform: String? = nil) {
       self.image = image
+      self.platform = platform
     }
   }
 
@@ -1338,10 +1341,13 @@ public enum GatewayAPI {
   public struct ImageHistoryParams: Codable, Sendable, Equatable {
     /// `name[:tag][@digest]`, an id or a prefix of one.
     public var image: String
+    /// `os/architecture[/variant]` that the image must be for.
+    public var platform: String?
 
     /// Takes every field.
-    public init(image: String) {
+    public init(image: String, platform: String? = nil) {
       self.image = image
+      self.platform = platform
     }
   }
 
