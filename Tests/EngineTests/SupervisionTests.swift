@@ -263,7 +263,7 @@ struct Watch {
     func listed(_ health: String) async throws -> String? {
       try await test.engine.containerList(.init(filters: ["health": [health]])).containers.first?.status
     }
-    #expect(try await listed("starting") == "Up Less than a second (health: starting)")
+    #expect(try await listed("starting")?.hasSuffix(" (health: starting)") == true)
     test.tasks.tell(id, .healthy)
     test.tasks.tell(id, .healthy)
     test.tasks.tell(id, .unhealthy)
@@ -272,7 +272,7 @@ struct Watch {
       await watch.until("health_status: unhealthy")
         == ["create", "start", "health_status: healthy", "health_status: unhealthy"])
     #expect(await watch.until("health_status") == ["health_status: healthy"])
-    #expect(try await listed("healthy") == "Up Less than a second (healthy)")
+    #expect(try await listed("healthy")?.hasSuffix(" (healthy)") == true)
     let health = try await test.engine.containerInspect(.init(container: id)).container["State"]?["Health"]
     #expect(health == ["Status": "healthy", "FailingStreak": 0, "Log": []])
     test.tasks.end(id, 0)

@@ -42,7 +42,10 @@ extension SnapshotsTests {
     private func work(_ mounts: [MountSpec], _ script: String) throws {
       let mount = try #require(mounts.first)
       let place = scratch.folder("mnt-\(UInt32.random(in: 0 ... .max))")
-      let options = mount.options.joined(separator: ",").replacing("lowerdir+=", with: "lowerdir=")
+      // mount(8) takes all lower folders in one option.
+      let isLower = { (option: String) in option.hasPrefix("lowerdir+=") }
+      let lowers = mount.options.filter(isLower).map { $0.dropFirst("lowerdir+=".count) }.joined(separator: ":")
+      let options = (mount.options.filter { !isLower($0) } + ["lowerdir=\(lowers)"]).joined(separator: ",")
       let file = scratch.write(
         "script", Array("mount -t \(mount.type) \(mount.source) -o \(options) \(place)\ncd \(place)\n\(script)\n".utf8))
       let result = shell("unshare -m --propagation private sh -eu '\(file)'")
@@ -76,7 +79,7 @@ extension SnapshotsTests {
       """
 
     private static let listing =
-      "find . -printf '%P|%y|%m|%U:%G|%s|%T@|%l|%n\\n' | grep -v '^sock|' | sort; find . -type f -exec sha256sum {} + | sort; getfattr -Rdm - . 2>/dev/null; getfacl -Rn . | grep -v ^#; stat -c %b sparse"
+      "find . -mindepth 1 -printf '%P|%y|%m|%U:%G|%s|%T@|%l|%n\\n' | grep -v '^sock|' | sort; find . -type f -exec sha256sum {} + | sort; getfattr -Rdm - . 2>/dev/null; getfacl -Rn . | grep -v ^#; stat -c %b sparse"
 
     @Test("A layer of every kind of file, whose archive unpacks to the same tree and has the digest that was promised")
     func everything() async throws {

@@ -23,15 +23,20 @@ extension Engine {
     let digest = layer.descriptor.digest.rawValue
     let opened = try await images.openBlob(.init(digest: digest, size: layer.descriptor.size, lease: lease))
     guard let stream = opened.stream else { return }
-    do {
-      _ = try await snapshots.writeBlob(
-        .init(chainID: layer.chainID, digest: digest, stream: stream), context.passedOn)
-    } catch {
-      let fault = Fault(describing: error)
-      // What the reader says of it tells more than that it hung up.
-      if fault.code == .cancelled { _ = try await images.finishBlob(.init(blob: opened.blob), context.passedOn) }
-      throw fault.wrapped("the layer \(digest) cannot be made again")
+    let failure = await write(.init(chainID: layer.chainID, digest: digest, stream: stream), context.passedOn)
+    // When the reader hung up, what it says of it tells more.
+    if failure == nil || failure?.code == .cancelled {
+      _ = try await images.finishBlob(.init(blob: opened.blob), context.passedOn)
     }
-    _ = try await images.finishBlob(.init(blob: opened.blob), context.passedOn)
+    if let failure { throw failure.wrapped("the layer \(digest) cannot be made again") }
+  }
+
+  private func write(_ params: SnapshotAPI.WriteBlobParams, _ context: CallContext) async -> Fault? {
+    do throws(Fault) {
+      _ = try await snapshots.writeBlob(params, context)
+      return nil
+    } catch {
+      return error
+    }
   }
 }
