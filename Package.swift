@@ -150,7 +150,7 @@ let layer3: [Target] = [
     path: "Protocols/swift/snapshot", swiftSettings: swiftSettings),
   .executableTarget(name: "protogen", path: "Sources/protogen", swiftSettings: swiftSettings),
   .target(
-    name: "TestSupport", dependencies: [.product(name: "Subprocess", package: "swift-subprocess"), system],
+    name: "TestSupport", dependencies: ["CLinux", .product(name: "Subprocess", package: "swift-subprocess"), system],
     path: "Tests/TestSupport", exclude: ["census", "fake-registry", "make-archive", "token-server"],
     swiftSettings: swiftSettings),
 ]

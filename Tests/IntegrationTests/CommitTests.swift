@@ -49,16 +49,17 @@ extension IntegrationTests {
     @Test func aRunningContainerGoesOnAfterItWasCommitted() async throws {
       let name = engine.name()
       try await engine.gantry(
-        "run", "-d", "--name", name, "busybox", "sh", "-c", "while :; do echo $((n += 1)) >/count; done")
+        "run", "-d", "--name", name, "busybox", "sh", "-c",
+        "while :; do echo $((n += 1)) >/new; mv /new /count; done")
       let image = engine.name("image")
       try await engine.gantry("commit", name, image)
-      try await engine.gantry("commit", "--pause=false", name)
+      let unnamed = try await engine.gantry("commit", "--pause=false", name).trimmed
       #expect(try await engine.gantry("inspect", "-f", "{{.State.Status}}", name).trimmed == "running")
       let first = Int(try await engine.gantry("run", "--rm", image, "cat", "/count").trimmed)
       let now = Int(try await engine.gantry("exec", name, "cat", "/count").trimmed)
       #expect(try #require(first) <= (try #require(now)))
       try await engine.gantry("rm", "-f", name)
-      try await engine.gantry("rmi", image)
+      try await engine.gantry("rmi", image, unnamed)
     }
 
     @Test func aContainerWithIDsOfItsOwnIsCommittedWithItsIDs() async throws {
@@ -74,6 +75,7 @@ extension IntegrationTests {
 
     @Test func badRequestsAreOneClearError() async throws {
       let name = engine.name()
+      let before = try await engine.gantry("images", "-aq").lines.count
       try await engine.gantry("create", "--name", name, "busybox", "true")
       for (words, reason) in [
         (["commit", "-c", "RUN x", name], "RUN is not a valid change command"),
@@ -85,7 +87,7 @@ extension IntegrationTests {
         let output = try await engine.gantry(words, expecting: 1)
         #expect(output.stderr.contains(reason), "\(words): \(output)")
       }
-      #expect(try await engine.gantry("images", "-aq", "--filter", "dangling=true").lines.isEmpty)
+      #expect(try await engine.gantry("images", "-aq").lines.count == before)
       try await engine.gantry("rm", name)
     }
 

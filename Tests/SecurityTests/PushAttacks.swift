@@ -83,6 +83,7 @@ struct PushAttacks {
       try await engine.gantry("rmi", image)
     }
     // Credentials of one registry are refused for another, whatever a client sends.
+    try await engine.gantry("tag", "busybox", "\(registry.host)/x:1")
     let call = """
       {"jsonrpc":"2.0","id":1,"method":"image.push","params":{"reference":"\(registry.host)/x:1","auth":{"username":"a",\
       "password":"s3cret","serverAddress":"other.example"}}}

@@ -1,3 +1,6 @@
+internal import CLinux
+internal import Dispatch
+internal import Glibc
 public import Subprocess
 public import SystemPackage
 
@@ -42,7 +45,8 @@ public enum Command {
     let result = try await Subprocess.run(
       .path("/usr/bin/timeout"), arguments: Arguments(bounded),
       environment: .inherit.updating(added.mapValues { Optional($0) }),
-      input: .string(input), output: .string(limit: 64 << 20), error: .string(limit: 64 << 20))
+      input: .fileDescriptor(try feed(input), closeAfterSpawningProcess: true), output: .string(limit: 64 << 20),
+      error: .string(limit: 64 << 20))
     let status: Int32
     switch result.terminationStatus {
     case .exited(let code): status = Int32(code)
@@ -52,6 +56,24 @@ public enum Command {
     if let expecting, status != expecting { throw UnexpectedEnd(command: words, output: output) }
     return output
   }
+
+  /// A pipe that `input` comes out of. A program that ends without reading it all ends nothing here.
+  private static func feed(_ input: String) throws -> FileDescriptor {
+    _ = ignoringBrokenPipes
+    var ends: [Int32] = [0, 0]
+    // Of its own accord: a program that starts beside this one must not keep the writing end open.
+    let code = cl_pipe(&ends, O_CLOEXEC)
+    guard code >= 0 else { throw Errno(rawValue: -code) }
+    let (reading, writing) = (FileDescriptor(rawValue: ends[0]), FileDescriptor(rawValue: ends[1]))
+    DispatchQueue.global().async {
+      _ = try? writing.writeAll(input.utf8)
+      try? writing.close()
+    }
+    return reading
+  }
+
+  /// A handler that does nothing: ignoring the signal would be inherited by every program.
+  private static let ignoringBrokenPipes: Void = { _ = signal(SIGPIPE) { _ in } }()
 
   /// Runs `script` with `/bin/sh -euc`.
   public static func shell(

@@ -18,8 +18,14 @@ extension Engine {
     _ params: GatewayAPI.ImagePushParams, _ context: CallContext
   ) async throws(Fault) -> GatewayAPI.ImagePushResult {
     try await faulted {
-      // Layers that are kept only as files are made blobs for as long as the push takes.
-      let answer = try await withBlobs(of: [params.reference], platform: params.platform, context) {
+      // Layers that are kept only as files are made blobs for as long as the push takes. That an image is not there, or not
+      // for the platform, is told by the push itself, in its own words.
+      let known = try await allowing(.notFound) {
+        try await images.missing(.init(references: [params.reference], platform: params.platform))
+      }
+      let answer = try await withBlobs(
+        of: known == nil ? [] : [params.reference], platform: params.platform, context
+      ) {
         try await images.push(
           .init(reference: params.reference, allTags: params.allTags, platform: params.platform, auth: params.auth),
           context.passedOn)

@@ -21,7 +21,7 @@ public final class ImagePuller: Sendable {
   let client: RegistryClient
   let transfers: BlobTransfers
   let policy: (any PullPolicy)?
-  private let confirmations = Mutex<[String: CheckedContinuation<Result<Void, Fault>, Never>]>([:])
+  private let confirmations = Mutex<[String: Confirmation]>([:])
   let disk = WorkPool(limit: 2)
 
   /// Pulls into `store` with `client`.
@@ -88,27 +88,61 @@ public final class ImagePuller: Sendable {
 
   // MARK: Confirmation
 
+  /// Where a pull stands that needs a word of its caller.
+  private enum Confirmation {
+    /// The caller may speak from now on.
+    case expected
+    /// It has spoken before the pull came to wait.
+    case given
+    case awaited(CheckedContinuation<Result<Void, Fault>, Never>)
+  }
+
   /// Says that the layers of the pull `name` are unpacked; it then ends.
   public func confirm(_ name: String) throws(Fault) {
-    guard let waiting = confirmations.withLock({ $0.removeValue(forKey: name) }) else {
+    let (isKnown, waiting) = confirmations.withLock {
+      confirmations -> (Bool, CheckedContinuation<Result<Void, Fault>, Never>?) in
+      guard let state = confirmations[name] else { return (false, nil) }
+      if case .awaited(let waiting) = state {
+        confirmations[name] = nil
+        return (true, waiting)
+      }
+      confirmations[name] = .given
+      return (true, nil)
+    }
+    guard isKnown else {
       throw Fault(.notFound, "no pull \"\(name.prefix(40))\" waits for its layers")
     }
-    waiting.resume(returning: .success(()))
+    waiting?.resume(returning: .success(()))
   }
+
+  /// From now on the pull `name` can be confirmed: to be called before the caller learns that it should, and followed by
+  /// `waitForConfirmation`.
+  func expectConfirmation(_ name: String) { confirmations.withLock { $0[name] = .expected } }
 
   func waitForConfirmation(_ name: String) async throws(Fault) {
     let result = await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        let isCancelled = confirmations.withLock { confirmations in
-          if Task.isCancelled { return true }
-          confirmations[name] = continuation
-          return false
+      await withCheckedContinuation { (waiting: CheckedContinuation<Result<Void, Fault>, Never>) in
+        let known = confirmations.withLock { confirmations -> Result<Void, Fault>? in
+          if case .given = confirmations[name] {
+            confirmations[name] = nil
+            return .success(())
+          }
+          if Task.isCancelled {
+            confirmations[name] = nil
+            return .failure(BlobTransfers.takenBack)
+          }
+          confirmations[name] = .awaited(waiting)
+          return nil
         }
-        if isCancelled { continuation.resume(returning: .failure(BlobTransfers.takenBack)) }
+        if let known { waiting.resume(returning: known) }
       }
     } onCancel: {
-      confirmations.withLock { $0.removeValue(forKey: name) }?
-        .resume(returning: .failure(BlobTransfers.takenBack))
+      let waiting = confirmations.withLock { confirmations -> CheckedContinuation<Result<Void, Fault>, Never>? in
+        guard case .awaited(let waiting) = confirmations[name] else { return nil }
+        confirmations[name] = nil
+        return waiting
+      }
+      waiting?.resume(returning: .failure(BlobTransfers.takenBack))
     }
     try result.get()
   }

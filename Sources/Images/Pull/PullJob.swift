@@ -189,6 +189,7 @@ struct PullJob: Sendable {
     let set = try await LayerSet(self, record: record, manifest: manifest)
     do throws(Fault) {
       for (digest, blob) in try await set.wait() { plan.blobs[digest] = blob }
+      if request.waitsForUnpacking { puller.expectConfirmation(set.name) }
       tell(.stage(PullStage(stage: "fetched", id: "", current: 0)))
       if request.waitsForUnpacking { try await puller.waitForConfirmation(set.name) }
     } catch {
