@@ -114,17 +114,7 @@ extension LayerWriter {
         let descriptor = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         return descriptor < 0 ? -errno : descriptor
       })
-    var end: Int64 = 0
-    if entry.size > 0 {
-      try reader.forEachPiece { piece, offset in
-        try piece.write(to: file.rawValue, at: offset, entry.path)
-        bytes += Int64(piece.count)
-        end = max(end, offset + Int64(piece.count))
-      }
-      if end < entry.size, ftruncate(file.rawValue, Int(entry.size)) != 0 {
-        throw Fault(unpacking: entry.path, Errno(rawValue: errno))
-      }
-    }
+    bytes += try reader.writeContent(of: entry, to: file.rawValue)
     try setOwnerAndMode(file.rawValue, entry)
     try setAttributes(entry) { name, value in cl_fsetxattr(file.rawValue, name, value.baseAddress, value.count, 0) }
     var times = FileTimes.both(entry.modifiedSeconds, entry.modifiedNanoseconds)

@@ -9,7 +9,6 @@
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <termios.h>
 #include <time.h>
@@ -21,9 +20,6 @@
     return result_ < 0 ? -errno : result_; \
   } while (0)
 
-#ifndef SO_PEERPIDFD
-#define SO_PEERPIDFD 77
-#endif
 #ifndef TIOCGPTPEER
 #define TIOCGPTPEER _IO('T', 0x41)
 #endif
@@ -36,12 +32,6 @@ int cl_peer_credentials(int fd, pid_t *pid, uint32_t *uid, uint32_t *gid) {
   *uid = peer.uid;
   *gid = peer.gid;
   return 0;
-}
-int cl_peer_pidfd(int fd) {
-  int pidfd = -1;
-  socklen_t size = sizeof pidfd;
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) < 0) return -errno;
-  return pidfd;
 }
 
 ssize_t cl_send_fds(int fd, const void *data, size_t size, const int *fds, int count, int flags) {
@@ -144,12 +134,6 @@ int cl_signalfd_read(int fd, uint32_t *sender) {
   *sender = info.ssi_pid;
   return (int)info.ssi_signo;
 }
-int cl_timerfd(int clock) { RESULT(timerfd_create(clock, TFD_CLOEXEC | TFD_NONBLOCK)); }
-int cl_timerfd_set(int fd, int64_t seconds, int64_t nanoseconds, int64_t interval_seconds, int64_t interval_nanoseconds,
-                   int absolute) {
-  struct itimerspec when = {{interval_seconds, interval_nanoseconds}, {seconds, nanoseconds}};
-  RESULT(timerfd_settime(fd, absolute ? TFD_TIMER_ABSTIME : 0, &when, NULL));
-}
 
 int cl_tty_unlock(int master) {
   int zero = 0;
@@ -198,9 +182,4 @@ int cl_loopback_up(void) {
   int error = ioctl(fd, SIOCSIFFLAGS, &request) < 0 ? -errno : 0;
   close(fd);
   return error;
-}
-int cl_bytes_readable(int fd) {
-  int bytes = 0;
-  if (ioctl(fd, FIONREAD, &bytes) < 0) return -errno;
-  return bytes;
 }

@@ -111,7 +111,4 @@ int cl_close_range(unsigned first, unsigned last, unsigned flags) {
 int cl_pipe(int fds[2], int flags) { RESULT(pipe2(fds, flags)); }
 ssize_t cl_getdents(int fd, void *buffer, size_t size) { RESULT(syscall(SYS_getdents64, fd, buffer, size)); }
 int cl_getcwd(char *buffer, size_t size) { RESULT(syscall(SYS_getcwd, buffer, size)); }
-uint32_t cl_major(uint64_t device) { return major(device); }
-uint32_t cl_minor(uint64_t device) { return minor(device); }
-ssize_t cl_splice(int from, int to, size_t size, unsigned flags) { RESULT(splice(from, NULL, to, NULL, size, flags)); }
 ssize_t cl_copy_file_range(int from, int to, size_t size) { RESULT(copy_file_range(from, NULL, to, NULL, size, 0)); }

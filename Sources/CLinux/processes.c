@@ -147,7 +147,6 @@ void cl_block_signals(uint64_t *old_mask) {
 void cl_restore_signals(const uint64_t *old_mask) {
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, old_mask, NULL, sizeof *old_mask);
 }
-void cl_ignore_signal(int number) { signal(number, SIG_IGN); }
 
 int cl_wait_signal(int *sender) {
   uint64_t all = ~0ULL;

@@ -1,5 +1,6 @@
 public import Faults
 import Glibc
+import Linux
 
 /// Where this process sees the kernel's cgroup trees: read from `/proc/self/mountinfo` and `/proc/self/cgroup`.
 ///
@@ -123,26 +124,8 @@ private struct MountInfoLine {
       fields.count > dash + 3, fields[dash + 1].starts(with: "cgroup".utf8)
     else { return nil }
     type = Substring(fields[dash + 1])
-    root = Self.unescaped(Substring(fields[3]))
-    path = Self.unescaped(Substring(fields[4]))
+    root = Mounts.unescaped(Substring(fields[3]))
+    path = Mounts.unescaped(Substring(fields[4]))
     superOptions = fields[dash + 3].split(separator: UInt8(ascii: ",")).map { Substring($0) }
-  }
-
-  /// Turns the octal escapes of mountinfo (`\040` for a space) back into bytes.
-  private static func unescaped(_ field: Substring) -> String {
-    guard field.utf8.contains(UInt8(ascii: "\\")) else { return String(field) }
-    var bytes: [UInt8] = []
-    var rest = Array(field.utf8)[...]
-    while let byte = rest.popFirst() {
-      if byte == UInt8(ascii: "\\"), rest.count >= 3,
-        let value = UInt8(String(decoding: rest.prefix(3), as: UTF8.self), radix: 8)
-      {
-        bytes.append(value)
-        rest = rest.dropFirst(3)
-      } else {
-        bytes.append(byte)
-      }
-    }
-    return String(decoding: bytes, as: UTF8.self)
   }
 }

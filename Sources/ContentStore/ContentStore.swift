@@ -184,6 +184,18 @@ public final class ContentStore: Sendable {
     return allocated
   }
 
+  /// Removes beginnings of blobs that nobody asked for again for a week; returns their bytes.
+  public func removeOldPartials() throws(Fault) -> Int64 {
+    let folder = root.appending("ingest")
+    var removed: Int64 = 0
+    for name in try StoredFile.names(in: folder) {
+      let path = folder.appending(name)
+      guard case .old(let bytes) = PartialBlob.leftover(path), unlink(path.string) == 0 else { continue }
+      removed += bytes
+    }
+    return removed
+  }
+
   // MARK: The layout's index
 
   /// Replaces `index.json` as a whole; readers see the old one or the new one. Nothing is done when it is the same.
@@ -223,8 +235,9 @@ public final class ContentStore: Sendable {
   private static func clearIngests(_ folder: FilePath) throws(Fault) -> [String] {
     let names = try StoredFile.names(in: folder)
     var removed: [String] = []
-    for name in names where !PartialBlob.isWorthKeeping(folder.appending(name)) {
+    for name in names {
       let path = folder.appending(name)
+      if case .fresh(let bytes) = PartialBlob.leftover(path), bytes > 0 { continue }
       removed.append(name)
       guard unlink(path.string) == 0 || errno == ENOENT || errno == EISDIR else {
         throw Fault(Errno(rawValue: errno), "remove the abandoned ingest file", path)

@@ -8,7 +8,7 @@ public import SystemPackage
 ///
 /// Others may read the file while it grows. Not to be shared between threads.
 public final class PartialBlob {
-  /// Beginnings of blobs that nobody asked for again are removed at a start.
+  /// Beginnings of blobs that nobody asked for again for so long are removed.
   static let keptSeconds = 7 * 86_400
   /// From this size on the page cache is bypassed (see `Ingest`).
   static let directSize: Int64 = 2 << 20
@@ -48,13 +48,23 @@ public final class PartialBlob {
 
   static func name(_ digest: Digest) -> String { "\(digest.algorithm.rawValue)-\(digest.hex)" }
 
-  /// Whether a file of `ingest` is the beginning of a blob, and not an old one.
-  static func isWorthKeeping(_ path: FilePath) -> Bool {
+  /// What a file of `ingest` holds.
+  enum Leftover {
+    /// No beginning of a blob.
+    case other
+    /// A beginning that a transfer can go on from, or goes on from now.
+    case fresh(bytes: Int64)
+    /// One that nobody asked for again.
+    case old(bytes: Int64)
+  }
+
+  static func leftover(_ path: FilePath) -> Leftover {
     let parts = (path.lastComponent?.string ?? "").split(separator: "-", maxSplits: 1)
-    guard parts.count == 2, (try? Digest(parsing: "\(parts[0]):\(parts[1])")) != nil else { return false }
+    guard parts.count == 2, (try? Digest(parsing: "\(parts[0]):\(parts[1])")) != nil else { return .other }
     var status = stat()
-    guard lstat(path.string, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size > 0 else { return false }
-    return time(nil) - status.st_mtim.tv_sec < keptSeconds
+    guard lstat(path.string, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return .other }
+    let bytes = Int64(status.st_size)
+    return time(nil) - status.st_mtim.tv_sec < keptSeconds ? .fresh(bytes: bytes) : .old(bytes: bytes)
   }
 
   /// Hashes what an earlier transfer left, of which only whole disk blocks count. Blocks; to be called once, first.
@@ -64,6 +74,8 @@ public final class PartialBlob {
       if length > size { length = 0 }
       if length < size { length -= length % Int64(Ingest.alignment) }
       guard ftruncate(file.rawValue, off_t(length)) == 0 else { throw Errno(rawValue: errno) }
+      // It is asked for again: its time begins anew.
+      guard futimens(file.rawValue, nil) == 0 else { throw Errno(rawValue: errno) }
       let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: Ingest.alignment)
       defer { buffer.deallocate() }
       while count < length {

@@ -16,9 +16,13 @@ public struct Collected: Sendable, Equatable {
 /// Which content stays: what images need, what leases hold, and what running calls count on. An image goes only by name
 /// (`remove`); content goes by itself when nothing needs it.
 extension ImageStore {
-  /// Removes content that nothing needs.
+  /// Removes content that nothing needs, and what cut transfers left long ago.
   @discardableResult
-  public func collect() throws(Fault) -> Collected { try changeAndCollect { _ in }.collected }
+  public func collect() throws(Fault) -> Collected {
+    var collected = try changeAndCollect { _ in }.collected
+    collected.bytes += try content.removeOldPartials()
+    return collected
+  }
 
   /// Opens the lease `name`, or renews it.
   public func lease(_ name: String, seconds: Double) throws(Fault) {

@@ -19,10 +19,6 @@ public struct EpollEvents: OptionSet, Sendable {
   public static let error = EpollEvents(rawValue: 0x008)
   /// Both directions ended; always reported.
   public static let hangUp = EpollEvents(rawValue: 0x010)
-  /// The peer will send no more.
-  public static let peerClosed = EpollEvents(rawValue: 0x2000)
-  /// Reported only when it changes.
-  public static let edgeTriggered = EpollEvents(rawValue: 1 << 31)
   /// Reported once, until changed again.
   public static let oneShot = EpollEvents(rawValue: 1 << 30)
 }

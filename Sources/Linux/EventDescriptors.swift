@@ -55,34 +55,3 @@ public struct SignalFD: ~Copyable, Sendable {
     }
   }
 }
-
-/// A timer as a readable event (monotonic clock).
-public struct TimerFD: ~Copyable, Sendable {
-  /// The descriptor, readable when the time is over.
-  public let descriptor: OwnedDescriptor
-
-  /// A timer that is off.
-  public init() throws(Errno) { descriptor = OwnedDescriptor(try check(cl_timerfd(CLOCK_MONOTONIC))) }
-
-  /// Fires after `milliseconds` from now (0 switches it off), then every `interval` milliseconds when that is not 0.
-  public borrowing func set(milliseconds: Int64, interval: Int64 = 0) throws(Errno) {
-    try check(
-      cl_timerfd_set(
-        descriptor.rawValue, milliseconds / 1000, milliseconds % 1000 * 1_000_000, interval / 1000,
-        interval % 1000 * 1_000_000, 0))
-  }
-
-  /// How often it fired since the last call; 0 when it did not.
-  @discardableResult
-  public borrowing func take() throws(Errno) -> UInt64 {
-    var value: UInt64 = 0
-    do {
-      _ = try withUnsafeMutableBytes(of: &value) { bytes throws(Errno) in
-        try Descriptors.read(descriptor.rawValue, into: bytes)
-      }
-      return value
-    } catch Errno.wouldBlock {
-      return 0
-    }
-  }
-}

@@ -300,20 +300,12 @@ public enum Files {
   /// The names in an open folder, from its current position.
   public static func list(_ descriptor: Int32) throws(Errno) -> [String] {
     var names: [String] = []
-    try withUnsafeTemporaryAllocation(byteCount: 32768, alignment: 8) { buffer throws(Errno) in
-      while true {
-        let count = try check(cl_getdents(descriptor, buffer.baseAddress, buffer.count))
-        if count == 0 { return }
-        var offset = 0
-        while offset < count {
-          // struct linux_dirent64: u64 inode, s64 offset, u16 record length, u8 type, then the name.
-          let length = Int(buffer.loadUnaligned(fromByteOffset: offset + 16, as: UInt16.self))
-          let record = UnsafeRawBufferPointer(rebasing: buffer[(offset + 19)..<(offset + length)])
-          let name = String(decoding: record.prefix { $0 != 0 }, as: UTF8.self)
-          if name != "." && name != ".." { names.append(name) }
-          offset += length
-        }
+    try withUnsafeTemporaryAllocation(byteCount: FolderEntries.partSize, alignment: 8) { buffer throws(Errno) in
+      let take = { (name: UnsafeRawBufferPointer) -> Bool in
+        names.append(String(decoding: name, as: UTF8.self))
+        return true
       }
+      while try FolderEntries.next(descriptor, buffer, take) {}
     }
     return names
   }

@@ -39,15 +39,6 @@ public enum KernelFeatures {
   /// overlayfs takes `lowerdir+`, one layer a call, hence more than 128 (kernel 6.8).
   public static var overlayAppendsLayers: Bool { version >= Version(6, 8) }
 
-  /// overlayfs can stand on idmapped layers (kernel 5.19).
-  public static var overlayOnMappedLayers: Bool { version >= Version(5, 19) }
-
-  /// Whether `/sys/fs/cgroup` is the v2 tree (as opposed to v1 or hybrid).
-  public static var cgroupUnified: Bool {
-    guard let folder = try? openat2(nil, "/sys/fs/cgroup", [.path, .directory]) else { return false }
-    return (try? Files.fileSystemType(folder.rawValue)) == FileSystemMagic.cgroup2
-  }
-
   /// What is missing for containers, each a sentence for a person; empty when all is there.
   public static func missing() -> [String] {
     var missing: [String] = []

@@ -42,6 +42,24 @@ public enum MountPropagation: UInt64, Sendable {
 
 /// The mount system calls. Mounts are made detached (a descriptor) and then moved to their place.
 public enum Mounts {
+  /// Text of mountinfo, in which the kernel writes some bytes as three octal digits behind a backslash (`\\040`, a space).
+  public static func unescaped(_ text: Substring) -> String {
+    guard text.utf8.contains(UInt8(ascii: "\\")) else { return String(text) }
+    var bytes: [UInt8] = []
+    var rest = Array(text.utf8)[...]
+    while let byte = rest.popFirst() {
+      if byte == UInt8(ascii: "\\"), rest.count >= 3,
+        let value = UInt8(String(decoding: rest.prefix(3), as: UTF8.self), radix: 8)
+      {
+        bytes.append(value)
+        rest = rest.dropFirst(3)
+      } else {
+        bytes.append(byte)
+      }
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
   /// A new file system of `type` with its parameters in order (`nil` value: a flag), as a detached mount.
   ///
   /// Values longer than 255 bytes do not fit one fsconfig(2) call: `EINVAL`. `FileSystemContext` tells more on failure.

@@ -89,11 +89,6 @@ public enum Descriptors {
       rest = UnsafeRawBufferPointer(rebasing: rest[count...])
     }
   }
-
-  /// Moves bytes from a pipe to a descriptor, or back, inside the kernel.
-  public static func splice(from: Int32, to: Int32, count: Int, nonBlocking: Bool = false) throws(Errno) -> Int {
-    try check(cl_splice(from, to, count, nonBlocking ? 2 : 0))
-  }
 }
 
 /// The two ends of a pipe.

@@ -46,11 +46,6 @@ public struct PidFD: ~Copyable, Sendable {
     return (try? Polling.wait(descriptor.rawValue, for: .readable, milliseconds: 0, events: &events)) == false
   }
 
-  /// A copy of descriptor `number` of the process.
-  public borrowing func copyDescriptor(_ number: Int32) throws(Errno) -> OwnedDescriptor {
-    OwnedDescriptor(try check(cl_pidfd_getfd(descriptor.rawValue, number)))
-  }
-
   /// Waits for a child and takes its exit status; nil with `noHang` when it still runs.
   public borrowing func wait(noHang: Bool = false, keep: Bool = false) throws(Errno) -> ProcessExit? {
     try Children.wait(idType: CL_P_PIDFD, id: descriptor.rawValue, noHang: noHang, keep: keep)?.exit

@@ -90,21 +90,8 @@ public enum RemoveTree {
   /// many there are.
   public static func forEachName(_ folder: Int32, _ body: ([UInt8]) -> Bool) throws(Errno) {
     if lseek(folder, 0, SEEK_SET) < 0 { throw Errno(rawValue: errno) }
-    try withUnsafeTemporaryAllocation(byteCount: 32768, alignment: 8) { buffer throws(Errno) in
-      while true {
-        let count = try check(cl_getdents(folder, buffer.baseAddress, buffer.count))
-        if count == 0 { return }
-        var offset = 0
-        while offset < count {
-          // struct linux_dirent64: u64 inode, s64 offset, u16 record length, u8 type, then the name.
-          let length = Int(buffer.loadUnaligned(fromByteOffset: offset + 16, as: UInt16.self))
-          let record = UnsafeRawBufferPointer(rebasing: buffer[(offset + 19)..<(offset + length)])
-          let name = Array(record.prefix { $0 != 0 })
-          offset += length
-          if name == [UInt8(ascii: ".")] || name == [UInt8(ascii: "."), UInt8(ascii: ".")] { continue }
-          if !body(name) { return }
-        }
-      }
+    try withUnsafeTemporaryAllocation(byteCount: FolderEntries.partSize, alignment: 8) { buffer throws(Errno) in
+      while try FolderEntries.next(folder, buffer, { body(Array($0)) }) {}
     }
   }
 }

@@ -135,11 +135,6 @@ public enum UnixSocket {
     return (count, Array(descriptors.prefix(Int(number))))
   }
 
-  /// A pidfd of the peer (kernel 6.5): not a number that may have become another process.
-  public static func peerPidFD(_ socket: Int32) throws(Errno) -> PidFD {
-    PidFD(OwnedDescriptor(try check(cl_peer_pidfd(socket))))
-  }
-
   private static func make(_ type: __socket_type, nonBlocking: Bool) throws(Errno) -> OwnedDescriptor {
     let flags = Int32(SOCK_CLOEXEC.rawValue) | (nonBlocking ? Int32(SOCK_NONBLOCK.rawValue) : 0)
     let socket = Glibc.socket(AF_UNIX, Int32(type.rawValue) | flags, 0)

@@ -180,7 +180,7 @@ public enum RootView {
       for line in try Files.readText("/proc/self/mountinfo", limit: 64 << 20).split(separator: "\n") {
         let fields = line.split(separator: " ")
         guard fields.first == id[...], let options = fields.last else { continue }
-        return options.split(separator: ",").contains { unescaped($0) == "upperdir=" + upper }
+        return options.split(separator: ",").contains { Mounts.unescaped($0) == "upperdir=" + upper }
       }
       return false
     }
@@ -188,22 +188,5 @@ public enum RootView {
       throw Fault(
         .conflict, "the root of the process \(pid) is not the container's snapshot: it ended, or has changed its root")
     }
-  }
-
-  /// Text of mountinfo, in which the kernel writes some bytes as three octal digits behind a backslash.
-  static func unescaped(_ text: Substring) -> String {
-    var bytes: [UInt8] = []
-    var rest = Array(text.utf8)[...]
-    while let byte = rest.popFirst() {
-      if byte == UInt8(ascii: "\\"), rest.count >= 3,
-        let value = UInt8(String(decoding: rest.prefix(3), as: UTF8.self), radix: 8)
-      {
-        bytes.append(value)
-        rest = rest.dropFirst(3)
-      } else {
-        bytes.append(byte)
-      }
-    }
-    return String(decoding: bytes, as: UTF8.self)
   }
 }

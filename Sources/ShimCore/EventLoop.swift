@@ -13,8 +13,6 @@ final class EventLoop {
     static let read = Interest(rawValue: 0x001)
     static let write = Interest(rawValue: 0x004)
     static let priority = Interest(rawValue: 0x002)
-    /// The peer has closed its writing half.
-    static let halfClosed = Interest(rawValue: 0x2000)
     /// Always reported: an error, or the other side gone.
     static let hungUp = Interest(rawValue: 0x010 | 0x008)
   }

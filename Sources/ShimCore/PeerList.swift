@@ -40,9 +40,6 @@ final class PeerList {
   /// Sends one line to every peer.
   func broadcast(_ line: [UInt8]) { for connection in connections { connection.send(line) } }
 
-  /// Sends one line to the peer that the shim inherited, if it is still there.
-  func sendFirst(_ line: [UInt8]) { connections.first?.send(line) }
-
   func close() {
     loop.forget(listener)
     Glibc.close(listener)

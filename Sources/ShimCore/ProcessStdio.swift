@@ -57,7 +57,6 @@ final class ProcessStdio {
   }
 
   /// Whether every output has ended.
-  var isHeld: Bool { held }
   var isFinished: Bool { !outputs.contains { $0.open } }
   /// Whether a client is still attached.
   var hasClients: Bool { !clients.isEmpty }

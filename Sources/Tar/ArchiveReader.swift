@@ -90,6 +90,22 @@ public final class ArchiveReader {
     }
   }
 
+  /// Writes the content of `entry`, which is the current one, into an empty file, holes included. Returns the bytes written.
+  public func writeContent(of entry: ArchiveEntry, to file: Int32) throws -> Int64 {
+    guard entry.size > 0 else { return 0 }
+    var bytes: Int64 = 0
+    var end: Int64 = 0
+    try forEachPiece { piece, offset in
+      try piece.write(to: file, at: offset, entry.path)
+      bytes += Int64(piece.count)
+      end = max(end, offset + Int64(piece.count))
+    }
+    if end < entry.size, ftruncate(file, Int(entry.size)) != 0 {
+      throw Fault(unpacking: entry.path, Errno(rawValue: errno))
+    }
+    return bytes
+  }
+
   /// Gives the entry's content as it would be read from the file: holes become zeros.
   public func forEachChunk(_ body: (UnsafeRawBufferPointer) throws -> Void) throws {
     var position: Int64 = 0

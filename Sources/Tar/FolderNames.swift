@@ -1,4 +1,3 @@
-internal import CLinux
 internal import Linux
 package import SystemPackage
 
@@ -19,16 +18,9 @@ package struct FolderNames {
     rest = []
     try withUnsafeTemporaryAllocation(byteCount: 8192, alignment: 8) { buffer throws(Errno) in
       while !isAtEnd, names.count < Self.limit {
-        let count = try check(cl_getdents(folder, buffer.baseAddress, buffer.count))
-        if count == 0 { isAtEnd = true }
-        var offset = 0
-        while offset < count {
-          // struct linux_dirent64: u64 inode, s64 offset, u16 record length, u8 type, then the name.
-          let length = Int(buffer.loadUnaligned(fromByteOffset: offset + 16, as: UInt16.self))
-          let record = UnsafeRawBufferPointer(rebasing: buffer[(offset + 19)..<(offset + length)])
-          let name = Array(record.prefix { $0 != 0 })
-          offset += length
-          if name != [dot], name != [dot, dot] { names.append(name) }
+        isAtEnd = try !FolderEntries.next(folder, buffer) { name in
+          names.append(Array(name))
+          return true
         }
       }
     }

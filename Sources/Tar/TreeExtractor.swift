@@ -161,17 +161,7 @@ extension TreeExtractor {
     }
     if result < 0 { throw Fault(unpacking: entry.path, Errno(rawValue: errno)) }
     let file = OwnedDescriptor(result)
-    if entry.size > 0 {
-      var end: Int64 = 0
-      try reader.forEachPiece { piece, offset in
-        try piece.write(to: file.rawValue, at: offset, entry.path)
-        bytes += Int64(piece.count)
-        end = max(end, offset + Int64(piece.count))
-      }
-      if end < entry.size, ftruncate(file.rawValue, Int(entry.size)) != 0 {
-        throw Fault(unpacking: entry.path, Errno(rawValue: errno))
-      }
-    }
+    bytes += try reader.writeContent(of: entry, to: file.rawValue)
     try finish(file.rawValue, entry)
     var times = FileTimes.both(entry.modifiedSeconds, entry.modifiedNanoseconds)
     if futimens(file.rawValue, &times) != 0 { throw Fault(unpacking: entry.path, Errno(rawValue: errno)) }

@@ -20,13 +20,8 @@ enum Output {
     return (debug ? parts + ["(\(fault.code.rawValue))"] : parts).joined(separator: ": ")
   }
 
-  /// Whether colours and moving lines may be used on `descriptor`.
+  /// Whether moving lines may be used on `descriptor`.
   static func isTerminal(_ descriptor: Int32 = STDOUT_FILENO) -> Bool { Terminal.isTerminal(descriptor) }
-
-  /// Whether colours may be used on standard output: not with NO_COLOR, and only on a terminal.
-  static var usesColour: Bool {
-    isTerminal() && (EnvironmentVariables.get("NO_COLOR") ?? "").isEmpty && EnvironmentVariables.get("TERM") != "dumb"
-  }
 
   private static func write(_ text: String, to descriptor: Int32) {
     var text = text

@@ -216,7 +216,6 @@ void cl_reset_signals(void);
 /// Blocks every signal, as a 64-bit mask out for cl_restore_signals.
 void cl_block_signals(uint64_t *old_mask);
 void cl_restore_signals(const uint64_t *old_mask);
-void cl_ignore_signal(int signal);
 /// Waits for any signal that was blocked (rt_sigtimedwait without a limit); returns its number.
 int cl_wait_signal(int *sender);
 /// The threads of this process, by /proc/self/task's link count; -1 when /proc cannot be read.
@@ -255,8 +254,6 @@ pid_t cl_spawn(const struct cl_spawn *what, int *pidfd);
 
 /// SO_PEERCRED: `struct ucred` needs _GNU_SOURCE.
 int cl_peer_credentials(int fd, pid_t *pid, uint32_t *uid, uint32_t *gid);
-/// SO_PEERPIDFD (kernel 6.5).
-int cl_peer_pidfd(int fd);
 /// sendmsg/recvmsg with SCM_RIGHTS: the CMSG macros. Received descriptors are close-on-exec.
 ssize_t cl_send_fds(int fd, const void *data, size_t size, const int *fds, int count, int flags);
 ssize_t cl_receive_fds(int fd, void *data, size_t size, int *fds, int capacity, int *count, int flags);
@@ -272,9 +269,6 @@ int cl_eventfd(unsigned initial, int flags);
 int cl_signalfd(const int *signals, int count);
 /// Reads one signal from a signalfd: its number, and the sender's pid.
 int cl_signalfd_read(int fd, uint32_t *sender);
-int cl_timerfd(int clock);
-int cl_timerfd_set(int fd, int64_t seconds, int64_t nanoseconds, int64_t interval_seconds, int64_t interval_nanoseconds,
-                   int absolute);
 /// A new pseudo terminal of the devpts that `ptmx` (an open /dev/ptmx or pts/ptmx) is on: unlocks it, and TIOCGPTPEER.
 int cl_tty_unlock(int master);
 int cl_tty_peer(int master, int flags);
@@ -299,12 +293,6 @@ ssize_t cl_interface_addresses(int index, uint8_t *out, size_t capacity);
 int cl_add_address(int index, const uint8_t *message, size_t size);
 /// Switches the interface `index` on (RTM_NEWLINK).
 int cl_interface_up(int index);
-/// FIONREAD and SIOCOUTQ as ints.
-int cl_bytes_readable(int fd);
-uint32_t cl_major(uint64_t device);
-uint32_t cl_minor(uint64_t device);
-/// splice and tee between descriptors without copying through user space.
-ssize_t cl_splice(int from, int to, size_t size, unsigned flags);
 ssize_t cl_copy_file_range(int from, int to, size_t size);
 
 // ---- Memory
