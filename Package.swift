@@ -11,7 +11,7 @@ let swiftSettings: [SwiftSetting] = [
 /// CLI and shim start for every container: fully static, no dynamic loader, no ICU. The libraries are what
 /// FoundationEssentials needs and names only to objects that were compiled for a static standard library.
 let staticExecutable: [LinkerSetting] = [
-  .unsafeFlags(["-static-executable"]),
+  .unsafeFlags(["-static-executable", "-Xlinker", "--icf=safe"]),
   .linkedLibrary("_FoundationCShims"),
   .linkedLibrary("_FoundationCollections"),
   .linkedLibrary("swiftSynchronization"),
@@ -28,6 +28,12 @@ let nio: [Target.Dependency] = [
 ]
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+/// For what the CLI and the shim share with the services: the one is read for every command, the other stays in memory for
+/// every container. Sections let the linker fold functions that came out alike.
+let forSize: [SwiftSetting] = [
+  .unsafeFlags(["-Osize", "-Xfrontend", "-function-sections"], .when(configuration: .release))
+]
 
 func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
   .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
@@ -51,15 +57,15 @@ let layer0: [Target] = [
   .target(name: "CCurl", linkerSettings: [.linkedLibrary("dl")]),
   .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
   library("Faults"),
-  library("Linux", ["CLinux", "Faults", system]),
+  .target(name: "Linux", dependencies: ["CLinux", "Faults", system], swiftSettings: swiftSettings + forSize),
   library("QuickJSON"),
-  library("OCI", ["Faults"]),
+  .target(name: "OCI", dependencies: ["Faults"], swiftSettings: swiftSettings + forSize),
   library("LogFormat"),
 ]
 
 let layer1: [Target] = [
   library("JSONRPC", ["Faults", "Linux", system]),
-  library("Protocol", ["Faults", "JSONRPC", "OCI"]),
+  .target(name: "Protocol", dependencies: ["Faults", "JSONRPC", "OCI"], swiftSettings: swiftSettings + forSize),
   library("Cgroups", ["CLinux", "Linux", "Faults", "OCI", system]),
   .target(
     name: "Seccomp", dependencies: ["CSeccomp", "Faults", "OCI"], exclude: ["Resources/NOTICE"],
@@ -135,7 +141,9 @@ let services: [Target] = [
 ]
 
 let layer3: [Target] = [
-  library("CLI", ["Tar", "JSONRPC", "QuickJSON", "Protocol", "Linux", "OCI", "Faults", system]),
+  .target(
+    name: "CLI", dependencies: ["Tar", "JSONRPC", "QuickJSON", "Protocol", "Linux", "OCI", "Faults", system],
+    swiftSettings: swiftSettings + forSize),
   .executableTarget(
     name: "gantry", dependencies: ["CLI"], path: "Sources/gantry", swiftSettings: swiftSettings,
     linkerSettings: staticExecutable),
